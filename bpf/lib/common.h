@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_LIB_COMMON_H
+#define WEFT_LIB_COMMON_H
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "lib/maps.h"
+
+/* A helper failed: never ignored, counted by place. */
+static __always_inline void count_error(enum weft_place place)
+{
+	__u32 index = place;
+	__u64 *count = bpf_map_lookup_elem(&weft_errors, &index);
+
+	if (count)
+		(*count)++;
+}
+
+static __always_inline void count_drop(enum weft_reason reason, enum weft_direction direction, __u64 bytes)
+{
+	__u32 index = (__u32)reason * 2 + direction;
+	struct weft_drop *drop = bpf_map_lookup_elem(&weft_drops, &index);
+
+	if (!drop)
+		return;
+	drop->packets++;
+	drop->bytes += bytes;
+}
+
+static __always_inline const struct weft_control *control(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&weft_control, &zero);
+}
+
+static __always_inline struct weft_addr addr_v4(__be32 addr)
+{
+	return (struct weft_addr){ { 0, 0, bpf_htonl(0xffff), addr } };
+}
+
+static __always_inline bool addr_is_v4(const struct weft_addr *addr)
+{
+	return !addr->word[0] && !addr->word[1] && addr->word[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool addr_equal(const struct weft_addr *a, const struct weft_addr *b)
+{
+	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+	       a->word[3] == b->word[3];
+}
+
+static __always_inline const struct weft_address *weft_find_address(const struct weft_addr *addr)
+{
+	return bpf_map_lookup_elem(&weft_addresses, addr);
+}
+
+static __always_inline const struct weft_prefix_value *weft_find_prefix(const struct weft_prefix *prefix)
+{
+	return bpf_map_lookup_elem(&weft_prefixes, prefix);
+}
+
+static __always_inline const struct weft_policy *weft_find_policy(const struct weft_policy_key *key)
+{
+	return bpf_map_lookup_elem(&weft_policies, key);
+}
+
+static __always_inline const struct weft_rule *weft_find_rule(__u32 index)
+{
+	return bpf_map_lookup_elem(&weft_rules, &index);
+}
+
+#include "weft/decide.h"
+
+/* Reserve, fill, submit; NULL is counted. The caller zeroes nothing: the record comes zeroed but for time and type. */
+static __always_inline struct weft_event *event_start(enum weft_event_type type)
+{
+	struct weft_event *event = bpf_ringbuf_reserve(&weft_events, sizeof(*event), 0);
+
+	if (!event) {
+		count_error(WEFT_PLACE_EVENT_RING_FULL);
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time = bpf_ktime_get_ns();
+	event->type = type;
+	return event;
+}
+
+/* Wakes the agent only when enough is waiting: a wake-up for each record would cost more than the record. */
+static __always_inline void event_submit(struct weft_event *event)
+{
+	const struct weft_control *settings = control();
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (!settings || bpf_ringbuf_query(&weft_events, BPF_RB_AVAIL_DATA) >= settings->report_bytes)
+		flags = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(event, flags);
+}
+
+/* The per-CPU counters of one pair of identities; when there is no room, those of the pair (unknown, unknown). */
+static __always_inline struct weft_traffic *traffic_of(const struct weft_traffic_key *key)
+{
+	static const struct weft_traffic zero;
+	struct weft_traffic_key unknown = { .reporter = key->reporter, .protocol = key->protocol, .reason = key->reason };
+	struct weft_traffic *traffic = bpf_map_lookup_elem(&weft_traffic, key);
+
+	if (traffic)
+		return traffic;
+	if (!bpf_map_update_elem(&weft_traffic, key, &zero, BPF_NOEXIST))
+		return bpf_map_lookup_elem(&weft_traffic, key);
+	traffic = bpf_map_lookup_elem(&weft_traffic, key); /* another CPU made it meanwhile? */
+	if (traffic)
+		return traffic;
+	count_error(WEFT_PLACE_TRAFFIC_INSERT);
+	return bpf_map_lookup_elem(&weft_traffic, &unknown); /* the agent made these at start */
+}
+
+/* The current identity of an address, from the buffer that decides (the newer one while both do). */
+static __always_inline __u32 identity_now(const struct weft_addr *addr)
+{
+	const struct weft_control *settings = control();
+
+	return weft_identity_of(addr, settings && settings->buffers == 1 ? 0 : 1);
+}
+
+#endif
