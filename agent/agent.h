@@ -17,7 +17,8 @@ struct agent {
 	struct node *node;
 	struct telemetry *telemetry;
 	struct api *api;
-	uint64_t started; /* CLOCK_REALTIME ns */
+	struct event *load_event; /* activate it when something that load() reads has changed */
+	uint64_t started;	  /* CLOCK_REALTIME ns */
 	/* from a model change until it was in the maps: telemetry shows it as a histogram */
 	void (*loaded)(uint64_t nanoseconds, void *context);
 };
