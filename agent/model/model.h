@@ -269,10 +269,10 @@ size_t model_count(const struct model *model, enum model_kind kind);
 /* Calls `each` in order of (namespace, name); it must not change the model. Stops at the first non-zero result and returns it. */
 int model_each(const struct model *model, enum model_kind kind,
 	       int (*each)(const struct object *object, void *context), void *context);
-/* All slices of one Service (namespace, label kubernetes.io/service-name); cost proportional to their number. */
+/* All slices of one Service (namespace, label kubernetes.io/service-name), in no particular order; cost proportional to their number. */
 int model_each_slice(const struct model *model, const char *namespace, const char *service_name,
 		     int (*each)(const struct endpoint_slice_object *slice, void *context), void *context);
-/* The pods of one namespace. */
+/* The pods of one namespace, in no particular order. */
 int model_each_pod_in(const struct model *model, const char *namespace,
 		      int (*each)(const struct pod_object *pod, void *context), void *context);
 
@@ -289,7 +289,7 @@ void model_watch(struct model *model, model_watch_fn *watch, void *context);
  * origin clears what it said about the object before looking at it again.
  */
 int model_report(struct model *model, enum model_kind kind, const char *namespace, const char *name, const char *origin,
-		 const char *text); /* 0, or -ENOMEM; the same text twice is kept once */
+		 const char *text); /* 0, -ENOENT: no such object in the model, -ENOMEM; the same text twice is kept once */
 void model_clear_reports(struct model *model, enum model_kind kind, const char *namespace, const char *name, const char *origin);
 int model_each_report(const struct model *model,
 		      int (*each)(enum model_kind kind, const char *namespace, const char *name, const char *text, void *context),
@@ -298,6 +298,9 @@ int model_each_report(const struct model *model,
 /* A zeroed object structure of `kind` whose arrays come from object_array(): all freed together with it. NULL: no memory. */
 void *object_alloc(enum model_kind kind);
 void *object_array(void *object, size_t count, size_t size);
+/* One more owner, who calls object_free() too: a source keeps what it gave to the model. Returns `object`. */
+struct object *object_hold(struct object *object);
+/* Frees it when the last owner lets go. NULL is fine. */
 void object_free(struct object *object);
 
 #endif
