@@ -70,6 +70,7 @@ WEFT_HASH(weft_backends, struct weft_backend_key, struct weft_backend, 262144);
 WEFT_LRU(weft_affinity, struct weft_affinity_key, struct weft_affinity, 65536);
 WEFT_LRU(weft_udp_peers, struct weft_udp_peer_key, struct weft_udp_peer, 65536);
 WEFT_LRU(weft_fragments, struct weft_fragment_key, struct weft_fragment, 8192);
+WEFT_LRU(weft_denials, struct weft_denial_key, __u64, 4096);
 WEFT_HASH(weft_conntrack, struct weft_conn_key, struct weft_conn, 262144);
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

@@ -34,8 +34,10 @@ enum weft_direction { WEFT_EGRESS = 0, WEFT_INGRESS = 1 };
 
 /* weft_control: ARRAY of 1, BPF_F_MMAPABLE. Written by the agent only. */
 struct weft_control {
+	/* `buffers` and `epoch` are one aligned 64-bit word: the programs read, and the agent should store, both at once */
 	__u32 buffers;	   /* bit 0: buffer 0 decides, bit 1: buffer 1 decides; 3 = both must allow; 0 = nothing loaded: deny */
-	__u32 epoch;	   /* raised with each change of `buffers`; a tracked connection of another epoch is decided anew */
+	__u32 epoch;	   /* raised with each change of `buffers`, weft_interfaces or weft_addresses; a tracked connection of
+			      another epoch is decided anew. Never 0: that is an entry which nobody decided */
 	__u32 flags;	   /* enum weft_control_flag */
 	__u32 report_bytes; /* ring wake-up threshold: consumers are woken when this much is waiting, 0 = for each record */
 	__u64 heartbeat;   /* CLOCK_MONOTONIC ns at which the agent was last alive */
@@ -273,9 +275,15 @@ struct weft_conn {
 	__u64 bytes[2];	 /* IP length */
 	__u32 service_id;
 	__u32 flags; /* enum weft_conn_flag */
+	/* what the decision looked up about each end, so that a packet of the same epoch needs this entry alone */
+	__u32 ifindex[2];  /* its host-side interface; 0: not a pod of this node */
+	__u32 identity[2];
+	__u8 mac[2][6];	   /* of its own end of the interface */
+	__u8 pad[4];
 };
 enum weft_conn_flag {
 	WEFT_CONN_SEEDED = 1 << 0, /* taken over from a socket that was older than the programs */
+	WEFT_CONN_SHORT_WAY = 1 << 1, /* both ends are pods of this node that take bpf_redirect_peer() */
 };
 
 /* weft_fragments: LRU_HASH. Ports of a datagram whose first fragment was seen. */
@@ -289,6 +297,15 @@ struct weft_fragment_key {
 struct weft_fragment {
 	__be16 source_port;
 	__be16 destination_port;
+};
+
+/* weft_denials: LRU_HASH, value: __u64 CLOCK_MONOTONIC ns of the last record. Such denials are recorded once a second. */
+struct weft_denial_key {
+	__u32 source;	   /* identity */
+	__u32 destination; /* identity */
+	__be16 port;	   /* of the destination */
+	__u8 protocol;
+	__u8 reason;
 };
 
 /* weft_traffic: PERCPU_HASH. What istio_tcp_* and weft_* metrics are made of; exact also when records are lost. */
@@ -379,7 +396,8 @@ WEFT_ASSERT_SIZE(weft_udp_peer_key, 32);
 WEFT_ASSERT_SIZE(weft_udp_peer, 24);
 WEFT_ASSERT_SIZE(weft_socket, 96);
 WEFT_ASSERT_SIZE(weft_conn_key, 40);
-WEFT_ASSERT_SIZE(weft_conn, 72);
+WEFT_ASSERT_SIZE(weft_conn, 104);
+WEFT_ASSERT_SIZE(weft_denial_key, 12);
 WEFT_ASSERT_SIZE(weft_fragment_key, 40);
 WEFT_ASSERT_SIZE(weft_traffic_key, 16);
 WEFT_ASSERT_SIZE(weft_traffic, 48);
