@@ -28,8 +28,13 @@ typedef int table_each_fn(const void *key, const void *value, size_t size, void 
 int table_each(const struct table *table, table_each_fn *each, void *context);
 int table_each_dirty(const struct table *table, table_each_fn *each, void *context);
 size_t table_dirty_count(const struct table *table);
-void table_mark_dirty(struct table *table, const void *key); /* datapath/: a write failed, try again at the next apply */
-void table_clean(struct table *table);			     /* datapath/: all dirty keys are written */
+/*
+ * datapath/: a write failed, try again at the next apply; or the map holds a key that is not wanted (it becomes a dirty key
+ * without value). Allowed during table_each_dirty() for the key at hand: that one outlives the next table_clean().
+ */
+void table_mark_dirty(struct table *table, const void *key);
+/* datapath/: all dirty keys are written, but for those marked during or after table_each_dirty(). */
+void table_clean(struct table *table);
 
 struct desired_workload { /* key of .workloads: uint64_t cookie; of .interfaces: uint32_t ifindex */
 	uint64_t netns_cookie;

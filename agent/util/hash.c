@@ -22,20 +22,27 @@ uint64_t hash_text(uint64_t hash, const char *text)
 	return text ? hash_bytes(hash, text, strlen(text) + 1) : hash;
 }
 
+static const void *key_of(const struct hash_set *set, const void *entry) { return (const char *)entry + set->key_offset; }
+
 /* FNV's low bits are weaker than its high ones. */
-static size_t slot_of(const struct hash_set *set, const void *entry)
+static size_t slot_of(const struct hash_set *set, const void *key)
 {
-	uint64_t hash = set->hash(entry);
+	uint64_t hash = set->hash ? set->hash(key) : hash_bytes(HASH_START, key, set->key_size);
 
 	return (size_t)(hash ^ hash >> 32) & (set->capacity - 1);
 }
 
-/* The slot that holds an entry equal to `like`, else the free one where it would go. */
-static size_t probe(const struct hash_set *set, const void *like)
+static bool same_key(const struct hash_set *set, const void *entry, const void *key)
 {
-	size_t slot = slot_of(set, like);
+	return set->equal ? set->equal(key_of(set, entry), key) : !memcmp(key_of(set, entry), key, set->key_size);
+}
 
-	while (set->slots[slot] && !set->equal(set->slots[slot], like))
+/* The slot that holds the entry with this key, else the free one where it would go. */
+static size_t probe(const struct hash_set *set, const void *key)
+{
+	size_t slot = slot_of(set, key);
+
+	while (set->slots[slot] && !same_key(set, set->slots[slot], key))
 		slot = (slot + 1) & (set->capacity - 1);
 	return slot;
 }
@@ -50,25 +57,41 @@ static int grow(struct hash_set *set)
 		return -ENOMEM;
 	for (size_t i = 0; i < set->capacity; i++)
 		if (set->slots[i])
-			larger.slots[probe(&larger, set->slots[i])] = set->slots[i];
+			larger.slots[probe(&larger, key_of(set, set->slots[i]))] = set->slots[i];
 	free(set->slots);
 	*set = larger;
 	return 0;
 }
 
-void *hash_set_find(const struct hash_set *set, const void *like)
+void *hash_set_find(const struct hash_set *set, const void *key)
 {
-	return set->capacity ? set->slots[probe(set, like)] : NULL;
+	return set->capacity ? set->slots[probe(set, key)] : NULL;
+}
+
+int hash_set_reserve(struct hash_set *set)
+{
+	/* at most three quarters full */
+	return set->count + 1 > set->capacity / 4 * 3 ? grow(set) : 0;
+}
+
+void *hash_set_next(const struct hash_set *set, size_t *position)
+{
+	while (*position < set->capacity) {
+		void *entry = set->slots[(*position)++];
+
+		if (entry)
+			return entry;
+	}
+	return NULL;
 }
 
 int hash_set_put(struct hash_set *set, void *entry, void **ret_old)
 {
 	size_t slot;
 
-	/* at most three quarters full */
-	if (set->count + 1 > set->capacity / 4 * 3 && grow(set) < 0)
+	if (hash_set_reserve(set) < 0)
 		return -ENOMEM;
-	slot = probe(set, entry);
+	slot = probe(set, key_of(set, entry));
 	if (!set->slots[slot])
 		set->count++;
 	if (ret_old)
@@ -77,21 +100,21 @@ int hash_set_put(struct hash_set *set, void *entry, void **ret_old)
 	return 0;
 }
 
-void *hash_set_take(struct hash_set *set, const void *like)
+void *hash_set_take(struct hash_set *set, const void *key)
 {
 	size_t mask = set->capacity - 1, hole, next;
 	void *taken;
 
 	if (!set->capacity)
 		return NULL;
-	hole = probe(set, like);
+	hole = probe(set, key);
 	taken = set->slots[hole];
 	if (!taken)
 		return NULL;
 	set->count--;
 	/* Close the hole: whatever could have gone there when it was put in moves back, so no tombstones are needed. */
 	for (next = (hole + 1) & mask; set->slots[next]; next = (next + 1) & mask) {
-		size_t home = slot_of(set, set->slots[next]);
+		size_t home = slot_of(set, key_of(set, set->slots[next]));
 
 		if (((next - home) & mask) >= ((next - hole) & mask)) {
 			set->slots[hole] = set->slots[next];

@@ -12,20 +12,28 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size);
 /* The final NUL included, so that ("a", "bc") and ("ab", "c") differ. NULL hashes as nothing. */
 uint64_t hash_text(uint64_t hash, const char *text);
 
-/* All zero but the two functions: empty. Both take entries, or something that looks like one as far as they care. */
+/*
+ * A key lies in its entry at key_offset. Either it is key_size bytes, compared as such (padding must be zero), or `hash` and
+ * `equal` say what counts; then anything that looks like a key as far as they care will do to look it up. All else zero: empty.
+ */
 struct hash_set {
-	uint64_t (*hash)(const void *entry);
+	size_t key_offset, key_size;
+	uint64_t (*hash)(const void *key);
 	bool (*equal)(const void *a, const void *b);
 	void **slots; /* capacity of them, NULL where free: for walking through */
 	size_t count, capacity;
 };
 
-/* The entry that equals `like`, or NULL. */
-void *hash_set_find(const struct hash_set *set, const void *like);
-/* Puts `entry` in, in the place of the one that equals it if there is one, which it returns by *ret_old (may be NULL). 0, -ENOMEM. */
+/* The entry with this key, or NULL. */
+void *hash_set_find(const struct hash_set *set, const void *key);
+/* Makes room so that the next hash_set_put() cannot fail. 0 or -ENOMEM. */
+int hash_set_reserve(struct hash_set *set);
+/* All entries in no particular order: start with *position 0, NULL ends. No entry comes or goes meanwhile. */
+void *hash_set_next(const struct hash_set *set, size_t *position);
+/* Puts `entry` in, in the place of the one with the same key if there is one, which it returns by *ret_old (may be NULL). 0, -ENOMEM. */
 int hash_set_put(struct hash_set *set, void *entry, void **ret_old);
-/* Takes the entry that equals `like` out and returns it, or NULL. */
-void *hash_set_take(struct hash_set *set, const void *like);
+/* Takes the entry with this key out and returns it, or NULL. */
+void *hash_set_take(struct hash_set *set, const void *key);
 /* Frees the slots, not what they point to. */
 void hash_set_clear(struct hash_set *set);
 
