@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/model.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,11 @@ struct group {
 struct model {
 	struct hash_set objects[MODEL_KIND_COUNT];
 	struct hash_set slices, pods; /* of struct group */
-	model_watch_fn *watch;
-	void *watch_context;
+	struct {
+		model_watch_fn *watch;
+		void *context;
+	} watchers[MODEL_WATCHERS];
+	size_t watcher_count;
 };
 
 static uint64_t object_hash(const void *entry)
@@ -157,8 +161,8 @@ static void group_leave(struct model *model, const struct object *object)
 
 static void tell(const struct model *model, const struct object *old, const struct object *new)
 {
-	if (model->watch)
-		model->watch(old, new, model->watch_context);
+	for (size_t i = 0; i < model->watcher_count; i++)
+		model->watchers[i].watch(old, new, model->watchers[i].context);
 }
 
 /* What was said about an object stays until it is said anew. */
@@ -227,8 +231,9 @@ int model_delete(struct model *model, enum model_kind kind, const char *namespac
 
 void model_watch(struct model *model, model_watch_fn *watch, void *context)
 {
-	model->watch = watch;
-	model->watch_context = context;
+	assert(model->watcher_count < MODEL_WATCHERS);
+	model->watchers[model->watcher_count].watch = watch;
+	model->watchers[model->watcher_count++].context = context;
 }
 
 /* --- reading --- */

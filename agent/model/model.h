@@ -278,8 +278,10 @@ int model_each_pod_in(const struct model *model, const char *namespace,
 
 /*
  * Who is told. `old` is NULL for a new object, `new` NULL for a deleted one; both valid during the call. Called from
- * model_put() and model_delete() after the store has changed. There is one watcher: compile/.
+ * model_put() and model_delete() after the store has changed. Watchers are called in the order in which they came, MODEL_WATCHERS of
+ * them at most.
  */
+#define MODEL_WATCHERS 4
 typedef void model_watch_fn(const struct object *old, const struct object *new, void *context);
 void model_watch(struct model *model, model_watch_fn *watch, void *context);
 
