@@ -56,15 +56,38 @@ cleanup_at_exit()
 	trap 'exit 129' HUP
 }
 
-# Processes that a process group was made for (setsid) are ended as one; already gone is fine.
+# A process group that was made with setsid is ended as one, and waited for: its members clean up after themselves.
 end_process_group()
 {
-	local pid=$1
+	local group=$1 pid
 
-	kill -TERM -- "-$pid" 2>/dev/null || return 0
-	timeout 5 tail --pid="$pid" -f /dev/null || kill -KILL -- "-$pid" 2>/dev/null
-	wait "$pid" 2>/dev/null
+	kill -TERM -- "-$group" 2>/dev/null || return 0
+	for pid in $(pgrep -g "$group"); do
+		timeout 20 tail --pid="$pid" -f /dev/null
+	done
+	kill -KILL -- "-$group" 2>/dev/null
+	wait "$group" 2>/dev/null
 	return 0
+}
+
+# supervise COMMAND…: like COMMAND, but a signal to this script ends all that COMMAND started, too. A shell would otherwise
+# handle the signal only after COMMAND is done.
+supervise()
+{
+	local status
+
+	[ -n "${SUPERVISED+set}" ] || at_end end_supervised
+	setsid "$@" &
+	SUPERVISED=$!
+	wait "$SUPERVISED"
+	status=$?
+	SUPERVISED=
+	return $status
+}
+
+end_supervised()
+{
+	[ -z "$SUPERVISED" ] || end_process_group "$SUPERVISED"
 }
 
 need_root()
@@ -87,7 +110,7 @@ packages_of()
 			bind9-dnsutils nftables
 		;;
 	test)
-		echo libcmocka-dev libclang-rt-14-dev prometheus tcpdump python3-minimal
+		echo libcmocka-dev libclang-rt-14-dev prometheus tcpdump
 		;;
 	lab)
 		echo qemu-system-x86 busybox-static kmod cpio xz-utils
@@ -177,7 +200,7 @@ install_packages()
 
 apt_install()
 {
-	apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >/dev/null
+	supervise apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >/dev/null
 }
 
 # --- building ---
