@@ -742,12 +742,20 @@ static void check_slots(const struct weft_service *value, struct ends *ends, boo
 struct checking {
 	struct table *claimed;	/* keys that an earlier Service has */
 	struct table *backends; /* that some entry uses */
-	int conflicts, refused;
+	struct table *conflicts; /* of struct conflict */
+	int refused;
+};
+
+struct conflict {
+	struct weft_service_key key;
+	uint32_t pad;
+	const struct service_object *loser;
 };
 
 static void check_entry(struct checking *checking, struct ends *ends, const struct weft_addr *addr, bool only_local)
 {
 	struct weft_service_key key = { .addr = *addr };
+	struct conflict conflict = { .loser = ends->service };
 	const struct weft_service *value;
 	const void *owner;
 	char name[64];
@@ -759,7 +767,9 @@ static void check_entry(struct checking *checking, struct ends *ends, const stru
 	snprintf(name, sizeof(name), "%s/%s", ends->service->meta.namespace, ends->service->meta.name);
 	owner = table_get(checking->claimed, &key, NULL);
 	if (owner) {
-		checking->conflicts += strcmp(owner, name) != 0 && ends->port;
+		conflict.key = key;
+		if (strcmp(owner, name) != 0 && ends->port)
+			table_set(checking->conflicts, &conflict, NULL, 0);
 		return;
 	}
 	table_set(checking->claimed, &key, name, sizeof(name));
@@ -854,10 +864,12 @@ static void check_against_reference(void)
 
 	assert_int_equal(table_new(&checking.claimed, sizeof(struct weft_service_key)), 0);
 	assert_int_equal(table_new(&checking.backends, sizeof(struct weft_backend_key)), 0);
+	assert_int_equal(table_new(&checking.conflicts, sizeof(struct conflict)), 0);
 	model_each(model, MODEL_SERVICE, check_service, &checking);
 	assert_int_equal(table_count(checking.claimed), table_count(desired->services));
 	assert_int_equal(table_count(checking.backends), table_count(desired->backends));
-	assert_int_equal(report_count(), checking.conflicts + checking.refused);
+	assert_int_equal(report_count(), table_count(checking.conflicts) + (size_t)checking.refused);
+	table_free(checking.conflicts);
 	table_free(checking.claimed);
 	table_free(checking.backends);
 }
