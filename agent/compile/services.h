@@ -14,5 +14,7 @@ void services_changed(struct services *services, const struct object *old, const
 int services_run(struct services *services);
 /* The Service that a number in the maps names, or NULL: names.h */
 const struct service_object *services_by_id(const struct services *services, uint32_t id);
+/* "NAMESPACE/NAME" for a number, also of a Service that went not long ago; NULL: names nothing. Valid until services_run(). */
+const char *services_name(const struct services *services, uint32_t id);
 
 #endif

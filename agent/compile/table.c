@@ -164,7 +164,7 @@ int table_unset(struct table *table, const void *key)
 
 	if (!entry || entry->size == DELETED)
 		return 0;
-	if (reserve_dirty(table) < 0)
+	if (!entry->dirty && reserve_dirty(table) < 0)
 		return -ENOMEM;
 	entry->size = DELETED;
 	table->deleted_count++;
