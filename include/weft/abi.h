@@ -144,7 +144,10 @@ enum weft_rule_id {
 #define WEFT_RULES_MAX_RUN 65536 /* the binary search is bounded by its logarithm */
 #define WEFT_RULES_SEARCH_STEPS 17
 
-/* weft_services: HASH. Port 0 with protocol 0 exists for each service address: other ports of it are refused. */
+/*
+ * weft_services: HASH. Port 0 with protocol 0 exists for each cluster IP: other ports of it are refused. Not for external and
+ * load-balancer IPs: such an address may be a node's own.
+ */
 struct weft_service_key {
 	struct weft_addr addr;
 	__be16 port;
