@@ -22,6 +22,8 @@ int table_set(struct table *table, const void *key, const void *value, size_t si
 int table_unset(struct table *table, const void *key);
 /* The value, valid until the key is set or unset; NULL if there is none. *ret_size may be NULL. */
 const void *table_get(const struct table *table, const void *key, size_t *ret_size);
+/* compile/'s own count beside the value, 0 for a new key: how many have a use for it. NULL if there is no such key. */
+uint32_t *table_users(const struct table *table, const void *key);
 size_t table_count(const struct table *table);
 /* In no particular order. Stops at the first non-zero result and returns it. `value` NULL in table_each_dirty: deleted. */
 typedef int table_each_fn(const void *key, const void *value, size_t size, void *context);

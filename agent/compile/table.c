@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables of desired.h. An entry is one block of memory: a header of 8 bytes, the key, the value. A key that was deleted
+ * The tables of desired.h. An entry is one block of memory: a header of 16 bytes, the key, the value. A key that was deleted
  * keeps an entry without value until table_clean(), so that datapath/ hears of it.
  */
 #include <errno.h>
@@ -18,7 +18,8 @@
 struct entry {
 	uint32_t size;	/* of the value, or DELETED */
 	uint32_t dirty; /* 0: clean; else its place in the dirty list plus 1, with RETRY if a write failed */
-	unsigned char data[]; /* the key, padded to VALUE_ALIGNMENT, and the value */
+	uint32_t users;
+	_Alignas(VALUE_ALIGNMENT) unsigned char data[]; /* the key, padded to VALUE_ALIGNMENT, and the value */
 };
 
 struct table {
@@ -72,6 +73,7 @@ static struct entry *entry_new(const struct table *table, const void *key, const
 		return NULL;
 	entry->size = size;
 	entry->dirty = 0;
+	entry->users = 0;
 	memcpy(entry->data, key, table->entries.key_size);
 	if (size && size != DELETED)
 		memcpy(value_of(table, entry), value, size);
@@ -117,6 +119,7 @@ static int entry_change(struct table *table, struct entry *old, const void *valu
 		if (!entry)
 			return -ENOMEM;
 		entry->dirty = old->dirty;
+		entry->users = old->users;
 		if (hash_set_put(&table->entries, entry, NULL) < 0) {
 			free(entry);
 			return -ENOMEM;
@@ -167,6 +170,7 @@ int table_unset(struct table *table, const void *key)
 	if (!entry->dirty && reserve_dirty(table) < 0)
 		return -ENOMEM;
 	entry->size = DELETED;
+	entry->users = 0;
 	table->deleted_count++;
 	mark(table, entry);
 	return 1;
@@ -181,6 +185,13 @@ const void *table_get(const struct table *table, const void *key, size_t *ret_si
 	if (ret_size)
 		*ret_size = entry->size;
 	return value_of(table, entry);
+}
+
+uint32_t *table_users(const struct table *table, const void *key)
+{
+	struct entry *entry = hash_set_find(&table->entries, key);
+
+	return entry && entry->size != DELETED ? &entry->users : NULL;
 }
 
 size_t table_count(const struct table *table) { return table->entries.count - table->deleted_count; }
