@@ -18,17 +18,11 @@ struct claim {
 	uint32_t round;		/* of the user's, in which it was last wanted */
 };
 
-struct backend {
-	struct weft_backend_key key;
-	uint32_t users; /* entries of desired->services that have it */
-};
-
 void frontends_init(struct frontends *frontends, struct desired *desired, frontends_affected_fn *affected, void *context)
 {
 	*frontends = (struct frontends){
 		.desired = desired,
 		.frontends = { .key_offset = offsetof(struct frontend, key), .key_size = sizeof(struct weft_service_key) },
-		.backends = { .key_offset = offsetof(struct backend, key), .key_size = sizeof(struct weft_backend_key) },
 		.affected = affected,
 		.context = context,
 	};
@@ -48,56 +42,34 @@ static void frontend_free(struct frontend *frontend)
 void frontends_clear(struct frontends *frontends)
 {
 	struct frontend *frontend;
-	struct backend *backend;
 	size_t position = 0;
 
 	while ((frontend = hash_set_next(&frontends->frontends, &position)))
 		frontend_free(frontend);
-	position = 0;
-	while ((backend = hash_set_next(&frontends->backends, &position)))
-		free(backend);
 	hash_set_clear(&frontends->frontends);
-	hash_set_clear(&frontends->backends);
 }
 
-/* --- backends --- */
+/* --- backends: their users are the entries of desired->services that have them --- */
 
 static int backend_use(struct frontends *frontends, const struct weft_backend_key *key)
 {
-	struct backend *backend = hash_set_find(&frontends->backends, key);
-	int changed;
+	struct table *backends = frontends->desired->backends;
+	int changed = table_set(backends, key, NULL, 0);
 
-	if (backend) {
-		backend->users++;
-		return 0;
-	}
-	backend = malloc(sizeof(*backend));
-	if (!backend)
-		return -ENOMEM;
-	*backend = (struct backend){ *key, 1 };
-	if (hash_set_put(&frontends->backends, backend, NULL) < 0) {
-		free(backend);
-		return -ENOMEM;
-	}
-	changed = table_set(frontends->desired->backends, key, NULL, 0);
-	if (changed < 0)
-		free(hash_set_take(&frontends->backends, key));
+	if (changed >= 0)
+		++*table_users(backends, key);
 	return changed;
 }
 
 static int backend_leave(struct frontends *frontends, const struct weft_backend_key *key)
 {
-	struct backend *backend = hash_set_find(&frontends->backends, key);
-	int changed;
+	struct table *backends = frontends->desired->backends;
+	uint32_t *users = table_users(backends, key);
 
-	if (backend->users > 1) {
-		backend->users--;
-		return 0;
-	}
-	changed = table_unset(frontends->desired->backends, key);
-	if (changed >= 0)
-		free(hash_set_take(&frontends->backends, key));
-	return changed;
+	if (*users == 1)
+		return table_unset(backends, key);
+	--*users;
+	return 0;
 }
 
 /* Slots in their order, with the place in it: both sets of a change are walked side by side. */

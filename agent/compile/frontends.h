@@ -19,7 +19,7 @@ typedef void frontends_affected_fn(struct frontend_user *user, void *context);
 
 struct frontends {
 	struct desired *desired;
-	struct hash_set frontends, backends;
+	struct hash_set frontends;
 	frontends_affected_fn *affected;
 	void *context;
 };
