@@ -23,6 +23,7 @@ struct anchor {
 };
 
 struct reader {
+	const char *text; /* that libyaml was given */
 	yaml_parser_t yaml;
 	yaml_event_t event; /* the one being looked at */
 	struct anchor *anchors; /* of the current document */
@@ -46,6 +47,15 @@ static int no_memory(struct reader *reader)
 {
 	fail(reader, 0, "out of memory");
 	return -ENOMEM;
+}
+
+static int lines_in(const char *from, const char *to)
+{
+	int lines = 0;
+
+	for (; from < to; from++)
+		lines += *from == '\n';
+	return lines;
 }
 
 /* --- what is wrong with a tree --- */
@@ -172,16 +182,17 @@ static int read_scalar(struct reader *reader, cJSON **ret)
 
 static int next_event(struct reader *reader)
 {
-	const yaml_mark_t *mark;
+	int line;
 
 	yaml_event_delete(&reader->event);
 	if (yaml_parser_parse(&reader->yaml, &reader->event))
 		return 0;
 	if (reader->yaml.error == YAML_MEMORY_ERROR)
 		return no_memory(reader);
-	/* bytes that are not UTF-8 come with an offset only */
-	mark = reader->yaml.error == YAML_READER_ERROR ? &reader->yaml.mark : &reader->yaml.problem_mark;
-	return fail(reader, (int)mark->line + 1, "%s%s%s", reader->yaml.problem ? reader->yaml.problem : "not YAML",
+	/* bytes that are not UTF-8 are met when a block is read ahead: they have an offset and no mark */
+	line = reader->yaml.error == YAML_READER_ERROR ? lines_in(reader->text, reader->text + reader->yaml.problem_offset) :
+							 (int)reader->yaml.problem_mark.line;
+	return fail(reader, line + 1, "%s%s%s", reader->yaml.problem ? reader->yaml.problem : "not YAML",
 		    reader->yaml.context ? " " : "", reader->yaml.context ? reader->yaml.context : "");
 }
 
@@ -457,6 +468,7 @@ static int read_yaml(struct reader *reader, const char *text, size_t size, int f
 
 	if (!yaml_parser_initialize(&reader->yaml))
 		return no_memory(reader);
+	reader->text = text;
 	yaml_parser_set_input_string(&reader->yaml, (const unsigned char *)text, size);
 	error = read_yaml_documents(reader, first_line, each, context);
 	/* marks count from the start of what libyaml was given */
@@ -470,15 +482,6 @@ static int read_yaml(struct reader *reader, const char *text, size_t size, int f
 }
 
 /* --- JSON --- */
-
-static int lines_in(const char *from, const char *to)
-{
-	int lines = 0;
-
-	for (; from < to; from++)
-		lines += *from == '\n';
-	return lines;
-}
 
 /* Past white space and "---" lines between documents; counts lines. */
 static const char *skip_separators(const char *text, const char *end, int *line)
@@ -517,6 +520,16 @@ static int read_json(struct reader *reader, const char **text, const char *end, 
 	return error;
 }
 
+/* Whether a mapping in braces begins here whose first key is in double quotes: JSON, not a flow mapping of YAML. */
+static bool is_json(const char *text, const char *end)
+{
+	if (text == end || *text++ != '{')
+		return false;
+	while (text < end && strchr(" \t\r\n", *text))
+		text++;
+	return text == end || *text == '"' || *text == '}';
+}
+
 int manifest_each_document(const char *text, size_t size, each_fn *each, void *context, int *ret_line, char reason[256])
 {
 	struct reader reader = { .reason = reason };
@@ -526,8 +539,8 @@ int manifest_each_document(const char *text, size_t size, each_fn *each, void *c
 	if (size >= 3 && !memcmp(at, "\xef\xbb\xbf", 3)) /* a byte order mark */
 		at += 3;
 	at = skip_separators(at, end, &line);
-	/* What begins with a brace is JSON, as kubectl sees it; libyaml knows neither tabs nor surrogate pairs. */
-	while (!error && at < end && *at == '{') {
+	/* libyaml would read most of JSON, but knows neither tabs nor surrogate pairs. */
+	while (!error && is_json(at, end)) {
 		error = read_json(&reader, &at, end, &line, each, context);
 		at = error ? at : skip_separators(at, end, &line);
 	}
