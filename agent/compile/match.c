@@ -277,6 +277,38 @@ bool rule_matches_port(const struct rule_match *match, uint16_t port)
 	return to;
 }
 
+static size_t copy_ports(const struct port_list *list, uint16_t *ports)
+{
+	if (ports && list->count)
+		memcpy(ports, list->items, list->count * sizeof(*ports));
+	return list->count;
+}
+
+static size_t copy_port_texts(const struct string_match *match, uint16_t *ports)
+{
+	for (size_t i = 0; ports && i < match->count; i++)
+		ports[i] = (uint16_t)strtoul(match->values[i], NULL, 10);
+	return match->count;
+}
+
+size_t rule_named_ports(const struct rule_match *match, uint16_t *ports)
+{
+	const struct authorization_rule *rule = match->authorization;
+	size_t count = 0;
+
+	for (size_t i = 0; i < rule->to_count; i++) {
+		count += copy_ports(&rule->to[i].ports, ports ? ports + count : NULL);
+		count += copy_ports(&rule->to[i].not_ports, ports ? ports + count : NULL);
+	}
+	for (size_t i = 0; i < rule->when_count; i++) {
+		if (condition_kind(&rule->when[i]) != CONDITION_TO_PORT)
+			continue;
+		count += copy_port_texts(&rule->when[i].values, ports ? ports + count : NULL);
+		count += copy_port_texts(&rule->when[i].not_values, ports ? ports + count : NULL);
+	}
+	return count;
+}
+
 bool rule_has_destination_ip(const struct rule_match *match)
 {
 	for (size_t i = 0; match->authorization && i < match->authorization->when_count; i++)

@@ -39,6 +39,8 @@ bool rule_matches_destination(const struct rule_match *rule, const struct weft_a
 bool rule_has_destination_ip(const struct rule_match *rule);
 /* Whether an AuthorizationPolicy rule is about this port of the subject. */
 bool rule_matches_port(const struct rule_match *rule, uint16_t port);
+/* The ports that the rule names: its answer is the same for all ports between two of them. Returns how many; `ports` may be NULL. */
+size_t rule_named_ports(const struct rule_match *rule, uint16_t *ports);
 /* Whether some part of an AuthorizationPolicy rule cannot be decided at L4. */
 bool rule_is_undecidable(const struct authorization_rule *rule);
 /* Calls `each` for every CIDR that the rule names. Stops at the first non-zero result and returns it. */

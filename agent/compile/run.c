@@ -255,8 +255,9 @@ int run_build(struct run *run, const struct run_terms *terms, const struct weft_
 		if (run->rule_count && same_decision(&rule, &run->rules[run->rule_count - 1]))
 			continue;
 		if (run->rule_count == WEFT_RULES_MAX_RUN) {
-			run->rules[run->rule_count - 1].id = WEFT_RULE_ISOLATED;
-			run->rules[run->rule_count - 1].reason = WEFT_REASON_POLICY_DENIED;
+			run->rules[run->rule_count - 1] =
+				(struct weft_rule){ .start = run->rules[run->rule_count - 1].start, .id = WEFT_RULE_ISOLATED,
+						    .reason = WEFT_REASON_POLICY_DENIED };
 			result = -E2BIG;
 			break;
 		}
