@@ -337,6 +337,10 @@ static int build(struct compile *compile)
 	struct compile_options *options = &compile->options;
 	int error = desired_new(&compile->desired);
 
+	compile->service_names = calloc(1, sizeof(*compile->service_names));
+	if (!compile->service_names)
+		return -ENOMEM;
+	*compile->service_names = (struct hash_set){ .key_offset = offsetof(struct service_name, id), .key_size = sizeof(uint32_t) };
 	if (!error)
 		error = services_new(&compile->services, compile->model, options, compile->desired);
 	if (!error)
@@ -374,17 +378,29 @@ int compile_new(struct compile **ret, struct model *model, const struct compile_
 	return 0;
 }
 
+static void service_names_free(struct hash_set *names)
+{
+	struct service_name *name;
+
+	for (size_t position = 0; names && (name = hash_set_next(names, &position));)
+		free(name);
+	if (names)
+		hash_set_clear(names);
+	free(names);
+}
+
+/* The model must not change any more, or be freed too: it would tell a compile that is gone. */
 void compile_free(struct compile *compile)
 {
 	if (!compile)
 		return;
-	model_watch(compile->model, NULL, NULL);
 	for (size_t i = 0; i < compile->pod_count; i++)
 		free(compile->pods[i]);
 	free(compile->pods);
 	policies_free(compile->policies);
 	identities_free(compile->identities);
 	rule_names_free(compile->rule_names);
+	service_names_free(compile->service_names);
 	services_free(compile->services);
 	desired_free(compile->desired);
 	free(compile);

@@ -47,9 +47,9 @@ struct identities {
 	identities_ifindex_fn *ifindex_of;
 	void *context;
 	struct ids *ids;
-	struct hash by_number; /* of struct identity; with retired ones while ids.c still has their text */
-	struct hash addresses; /* of struct address */
-	struct hash cidrs;     /* of struct cidr_record */
+	struct hash_set by_number; /* of struct identity; with retired ones while ids.c still has their text */
+	struct hash_set addresses; /* of struct address */
+	struct hash_set cidrs;     /* of struct cidr_record */
 	size_t lengths[ADDRESS_BITS + 1]; /* how many CIDRs have this length */
 	bool cidrs_changed;
 	struct address *dirty;
@@ -94,19 +94,6 @@ bool cidr_within(const struct cidr *block, const struct cidr *address)
 	       cidr_contains(&block->addr, block->length, &address->addr);
 }
 
-static struct weft_addr masked(const struct weft_addr *addr, unsigned int length)
-{
-	struct weft_addr result = *addr;
-
-	for (unsigned int word = 0; word < 4; word++) {
-		unsigned int bits = length > word * 32 ? length - word * 32 : 0;
-
-		if (bits < 32)
-			result.word[word] &= htonl(bits ? ~(UINT32_MAX >> bits) : 0);
-	}
-	return result;
-}
-
 static struct weft_prefix prefix_of(const struct cidr *cidr)
 {
 	return (struct weft_prefix){ .length = cidr->length, .addr = cidr->addr };
@@ -123,8 +110,8 @@ static bool longest_cidr(const struct identities *identities, const struct weft_
 
 		if (!identities->lengths[length])
 			continue;
-		key.addr = masked(addr, length);
-		record = hash_find(&identities->cidrs, &key);
+		key.addr = addr_masked(addr, length);
+		record = hash_set_find(&identities->cidrs, &key);
 		if (record && record->users) {
 			*ret = (struct cidr){ .addr = key.addr, .length = (uint8_t)length };
 			return true;
@@ -136,14 +123,14 @@ static bool longest_cidr(const struct identities *identities, const struct weft_
 int identities_add_cidr(struct identities *identities, const struct cidr *cidr)
 {
 	struct weft_prefix prefix = prefix_of(cidr);
-	struct cidr_record *record = hash_find(&identities->cidrs, &prefix);
+	struct cidr_record *record = hash_set_find(&identities->cidrs, &prefix);
 
 	if (!record) {
 		record = calloc(1, sizeof(*record));
 		if (!record)
 			return -ENOMEM;
 		record->prefix = prefix;
-		if (hash_insert(&identities->cidrs, record) < 0) {
+		if (hash_set_put(&identities->cidrs, record, NULL) < 0) {
 			free(record);
 			return -ENOMEM;
 		}
@@ -157,7 +144,7 @@ int identities_add_cidr(struct identities *identities, const struct cidr *cidr)
 void identities_remove_cidr(struct identities *identities, const struct cidr *cidr)
 {
 	struct weft_prefix prefix = prefix_of(cidr);
-	struct cidr_record *record = hash_find(&identities->cidrs, &prefix);
+	struct cidr_record *record = hash_set_find(&identities->cidrs, &prefix);
 
 	if (record && record->users && !--record->users)
 		identities->cidrs_changed = true;
@@ -318,7 +305,7 @@ static int take_slot(struct identities *identities, struct identity *identity)
 static struct identity *identity_prepare(struct identities *identities, uint32_t number, enum identity_kind kind,
 					 const struct pod_object *pod, const struct cidr *cidr)
 {
-	struct identity *identity = hash_find(&identities->by_number, &number);
+	struct identity *identity = hash_set_find(&identities->by_number, &number);
 
 	if (identity && identity->slot != IDENTITY_NO_SLOT) {
 		ids_put(identities->ids, number); /* it counts as one user of its number */
@@ -330,7 +317,7 @@ static struct identity *identity_prepare(struct identities *identities, uint32_t
 			return NULL;
 		identity->number = number;
 		identity->slot = IDENTITY_NO_SLOT;
-		if (hash_insert(&identities->by_number, identity) < 0) {
+		if (hash_set_put(&identities->by_number, identity, NULL) < 0) {
 			free(identity);
 			return NULL;
 		}
@@ -396,7 +383,7 @@ const struct identity *identities_find(const struct identities *identities, uint
 	default:
 		break;
 	}
-	return ids_text(identities->ids, number) ? hash_find(&identities->by_number, &number) : NULL;
+	return ids_text(identities->ids, number) ? hash_set_find(&identities->by_number, &number) : NULL;
 }
 
 struct identity *const *identities_slots(const struct identities *identities, size_t *ret_count)
@@ -438,7 +425,7 @@ static void mark_dirty(struct identities *identities, struct address *address)
 
 static struct address *address_get(struct identities *identities, const struct weft_addr *addr)
 {
-	struct address *address = hash_find(&identities->addresses, addr);
+	struct address *address = hash_set_find(&identities->addresses, addr);
 
 	if (address)
 		return address;
@@ -446,7 +433,7 @@ static struct address *address_get(struct identities *identities, const struct w
 	if (!address)
 		return NULL;
 	address->addr = *addr;
-	if (hash_insert(&identities->addresses, address) < 0) {
+	if (hash_set_put(&identities->addresses, address, NULL) < 0) {
 		free(address);
 		return NULL;
 	}
@@ -480,7 +467,7 @@ static int claim_add(struct identities *identities, const struct weft_addr *addr
 
 static void claim_remove(struct identities *identities, const struct weft_addr *addr, const struct object *owner)
 {
-	struct address *address = hash_find(&identities->addresses, addr);
+	struct address *address = hash_set_find(&identities->addresses, addr);
 	struct claim **place, *claim;
 
 	if (!address)
@@ -544,10 +531,18 @@ int identities_set_host(struct identities *identities, const struct weft_addr *a
 	return error;
 }
 
+const struct pod_object *identities_pod_at(const struct identities *identities, const struct weft_addr *addr)
+{
+	const struct address *address = hash_set_find(&identities->addresses, addr);
+	const struct object *owner = address && address->claims ? address->claims->owner : NULL;
+
+	return owner && owner->kind == MODEL_POD ? (const struct pod_object *)owner : NULL;
+}
+
 void identities_touch_pod(struct identities *identities, const struct pod_object *pod)
 {
 	for (size_t i = 0; i < pod->address_count; i++) {
-		struct address *address = hash_find(&identities->addresses, &pod->addresses[i]);
+		struct address *address = hash_set_find(&identities->addresses, &pod->addresses[i]);
 
 		if (address)
 			mark_dirty(identities, address);
@@ -562,7 +557,7 @@ static int guard_v4(struct identities *identities, bool needed)
 	struct cidr all_v4 = { .addr.word = { 0, 0, htonl(0xffff), 0 }, .length = V4_BITS };
 	struct weft_prefix key = prefix_of(&all_v4);
 	struct desired_prefix value = { .identity = WEFT_IDENTITY_WORLD };
-	struct cidr_record *record = hash_find(&identities->cidrs, &key);
+	struct cidr_record *record = hash_set_find(&identities->cidrs, &key);
 
 	if (record)
 		return 0;
@@ -593,7 +588,7 @@ static int update_cidrs(struct identities *identities)
 	bool guard = false;
 	int changes = 0, result = 0;
 
-	for (size_t position = 0; result >= 0 && (record = hash_next(&identities->cidrs, &position));) {
+	for (size_t position = 0; result >= 0 && (record = hash_set_next(&identities->cidrs, &position));) {
 		struct cidr all_v4 = { .addr.word = { 0, 0, htonl(0xffff), 0 } };
 
 		result = cidr_update(identities, record);
@@ -609,12 +604,12 @@ static int update_cidrs(struct identities *identities)
 		record = unused->next_unused;
 		identities->lengths[unused->prefix.length]--;
 		identities_release(identities, unused->identity);
-		hash_remove(&identities->cidrs, &unused->prefix);
+		hash_set_take(&identities->cidrs, &unused->prefix);
 		free(unused);
 	}
 	if (result >= 0)
 		result = guard_v4(identities, guard);
-	for (size_t position = 0; (address = hash_next(&identities->addresses, &position));)
+	for (size_t position = 0; (address = hash_set_next(&identities->addresses, &position));)
 		mark_dirty(identities, address);
 	if (result < 0)
 		return result;
@@ -672,7 +667,7 @@ static int update_addresses(struct identities *identities)
 		identities->dirty = address->next_dirty;
 		address->dirty = false;
 		if (!address->claims) {
-			hash_remove(&identities->addresses, &address->addr);
+			hash_set_take(&identities->addresses, &address->addr);
 			free(address);
 		}
 	}
@@ -737,7 +732,7 @@ static void bury(struct identities *identities)
 			identities->retired.items[kept++] = identity;
 			continue;
 		}
-		hash_remove(&identities->by_number, &identity->number);
+		hash_set_take(&identities->by_number, &identity->number);
 		identity_free(identity);
 	}
 	identities->retired.count = kept;
@@ -780,9 +775,9 @@ int identities_new(struct identities **ret, const struct compile_options *option
 	identities->trust_domain = options->trust_domain;
 	identities->ifindex_of = ifindex_of;
 	identities->context = context;
-	identities->by_number = (struct hash)HASH_OF(struct identity, number);
-	identities->addresses = (struct hash)HASH_OF(struct address, addr);
-	identities->cidrs = (struct hash)HASH_OF(struct cidr_record, prefix);
+	identities->by_number = (struct hash_set){ .key_offset = offsetof(struct identity, number), .key_size = sizeof(uint32_t) };
+	identities->addresses = (struct hash_set){ .key_offset = offsetof(struct address, addr), .key_size = sizeof(struct weft_addr) };
+	identities->cidrs = (struct hash_set){ .key_offset = offsetof(struct cidr_record, prefix), .key_size = sizeof(struct weft_prefix) };
 	identities->world = builtin(WEFT_IDENTITY_WORLD, IDENTITY_WORLD, "world");
 	identities->this_node = builtin(WEFT_IDENTITY_THIS_NODE, IDENTITY_THIS_NODE, "this-node");
 	identities->node = builtin(WEFT_IDENTITY_NODE, IDENTITY_NODE, "node");
@@ -795,14 +790,14 @@ static void addresses_free(struct identities *identities)
 	struct address *address;
 	struct claim *claim;
 
-	for (size_t position = 0; (address = hash_next(&identities->addresses, &position));) {
+	for (size_t position = 0; (address = hash_set_next(&identities->addresses, &position));) {
 		while ((claim = address->claims)) {
 			address->claims = claim->next;
 			free(claim);
 		}
 		free(address);
 	}
-	hash_clear(&identities->addresses);
+	hash_set_clear(&identities->addresses);
 }
 
 void identities_free(struct identities *identities)
@@ -813,12 +808,12 @@ void identities_free(struct identities *identities)
 	if (!identities)
 		return;
 	addresses_free(identities);
-	for (size_t position = 0; (record = hash_next(&identities->cidrs, &position));)
+	for (size_t position = 0; (record = hash_set_next(&identities->cidrs, &position));)
 		free(record);
-	hash_clear(&identities->cidrs);
-	for (size_t position = 0; (identity = hash_next(&identities->by_number, &position));)
+	hash_set_clear(&identities->cidrs);
+	for (size_t position = 0; (identity = hash_set_next(&identities->by_number, &position));)
 		identity_free(identity);
-	hash_clear(&identities->by_number);
+	hash_set_clear(&identities->by_number);
 	free(identities->slots.items);
 	free(identities->added.items);
 	free(identities->idle.items);

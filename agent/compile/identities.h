@@ -70,6 +70,9 @@ struct identity *const *identities_slots(const struct identities *identities, si
 /* By number, those of late too. NULL: nobody knows it. */
 const struct identity *identities_find(const struct identities *identities, uint32_t number);
 
+/* The pod that an address belongs to, or NULL. */
+const struct pod_object *identities_pod_at(const struct identities *identities, const struct weft_addr *addr);
+
 /* Whether `address` (a CIDR) lies in `block`. IPv4 is never part of an IPv6 block, although it is mapped into it. */
 bool cidr_within(const struct cidr *block, const struct cidr *address);
 

@@ -7,6 +7,7 @@
 #include "compile/policy.h"
 #include "compile/rule_names.h"
 #include "compile/services.h"
+#include "util/hash.h"
 
 /* A pod of this node: how it is bound, and what the tables say about it. */
 struct local_pod {
@@ -19,6 +20,11 @@ struct local_pod {
 	bool dirty;
 };
 
+struct service_name {
+	uint32_t id;
+	struct service_info info;
+};
+
 struct compile {
 	struct model *model;
 	struct compile_options options;
@@ -27,6 +33,7 @@ struct compile {
 	struct identities *identities;
 	struct policies *policies;
 	struct rule_names *rule_names;
+	struct hash_set *service_names; /* of struct service_name: those that names.c was asked for */
 	struct local_pod **pods; /* sorted by namespace, then name */
 	size_t pod_count, pod_room;
 	uint64_t host_cookie; /* 0: not known yet */

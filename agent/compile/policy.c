@@ -62,7 +62,7 @@ struct policies {
 	struct desired *desired;
 	struct policy **sorted; /* by kind, namespace, name */
 	size_t count, room;
-	struct hash subjects;
+	struct hash_set subjects;
 	struct ids *subject_ids;
 	struct run *run;
 	bool selection_changed;
@@ -507,7 +507,7 @@ static int subject_fill(struct subject *subject, const struct pod_object *pod, s
 static struct subject *subject_get(struct policies *policies, const char *text)
 {
 	uint32_t number = ids_get(policies->subject_ids, text);
-	struct subject *subject = number ? hash_find(&policies->subjects, &number) : NULL;
+	struct subject *subject = number ? hash_set_find(&policies->subjects, &number) : NULL;
 
 	if (subject) {
 		ids_put(policies->subject_ids, number); /* it counts as one user of its number */
@@ -518,7 +518,7 @@ static struct subject *subject_get(struct policies *policies, const char *text)
 		return NULL;
 	subject->number = number;
 	subject->stale = true;
-	if (hash_insert(&policies->subjects, subject) < 0) {
+	if (hash_set_put(&policies->subjects, subject, NULL) < 0) {
 		free(subject);
 		return NULL;
 	}
@@ -832,7 +832,7 @@ static int drop_unused_subjects(struct policies *policies)
 	struct subject *subject, *unused = NULL;
 	int changes = 0;
 
-	for (size_t position = 0; (subject = hash_next(&policies->subjects, &position));) {
+	for (size_t position = 0; (subject = hash_set_next(&policies->subjects, &position));) {
 		if (subject->users)
 			continue;
 		subject->next_unused = unused;
@@ -841,7 +841,7 @@ static int drop_unused_subjects(struct policies *policies)
 	for (; unused; unused = subject) {
 		subject = unused->next_unused;
 		changes += remove_entries(policies, unused);
-		hash_remove(&policies->subjects, &unused->number);
+		hash_set_take(&policies->subjects, &unused->number);
 		ids_put(policies->subject_ids, unused->number);
 		subject_free(unused);
 	}
@@ -883,7 +883,7 @@ static int compile_subjects(struct policies *policies)
 	struct subject *subject;
 	int changes = 0;
 
-	for (size_t position = 0; (subject = hash_next(&policies->subjects, &position));) {
+	for (size_t position = 0; (subject = hash_set_next(&policies->subjects, &position));) {
 		subject->stale |= policies->namespaces_changed;
 		for (size_t direction = 0; direction < DIRECTIONS; direction++) {
 			int result = compile_direction(policies, subject, direction);
@@ -928,7 +928,7 @@ int policies_new(struct policies **ret, struct model *model, const struct compil
 	policies->identities = identities;
 	policies->names = names;
 	policies->desired = desired;
-	policies->subjects = (struct hash)HASH_OF(struct subject, number);
+	policies->subjects = (struct hash_set){ .key_offset = offsetof(struct subject, number), .key_size = sizeof(uint32_t) };
 	if (!policies->root_namespace || run_new(&policies->run) < 0 ||
 	    ids_new(&policies->subject_ids, NAMES_KEEP_SECONDS) < 0) {
 		policies_free(policies);
@@ -947,9 +947,9 @@ void policies_free(struct policies *policies)
 	for (size_t i = 0; i < policies->count; i++)
 		policy_free(policies, policies->sorted[i]);
 	free(policies->sorted);
-	for (size_t position = 0; (subject = hash_next(&policies->subjects, &position));)
+	for (size_t position = 0; (subject = hash_set_next(&policies->subjects, &position));)
 		subject_free(subject);
-	hash_clear(&policies->subjects);
+	hash_set_clear(&policies->subjects);
 	ids_free(policies->subject_ids);
 	run_free(policies->run);
 	free(policies);

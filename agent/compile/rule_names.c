@@ -16,7 +16,7 @@ struct rule_name {
 
 struct rule_names {
 	struct ids *ids;
-	struct hash names;
+	struct hash_set names;
 };
 
 static const struct rule_info builtin_rules[] = {
@@ -40,7 +40,7 @@ int rule_names_new(struct rule_names **ret)
 		free(names);
 		return -ENOMEM;
 	}
-	names->names = (struct hash)HASH_OF(struct rule_name, id);
+	names->names = (struct hash_set){ .key_offset = offsetof(struct rule_name, id), .key_size = sizeof(uint32_t) };
 	*ret = names;
 	return 0;
 }
@@ -51,16 +51,16 @@ void rule_names_free(struct rule_names *names)
 
 	if (!names)
 		return;
-	for (size_t position = 0; (name = hash_next(&names->names, &position));)
+	for (size_t position = 0; (name = hash_set_next(&names->names, &position));)
 		free(name);
-	hash_clear(&names->names);
+	hash_set_clear(&names->names);
 	ids_free(names->ids);
 	free(names);
 }
 
 static struct rule_name *name_of(struct rule_names *names, uint32_t id)
 {
-	struct rule_name *name = hash_find(&names->names, &id);
+	struct rule_name *name = hash_set_find(&names->names, &id);
 
 	if (name)
 		return name; /* filled again: a number that ids.c forgot may stand for another rule by now */
@@ -68,7 +68,7 @@ static struct rule_name *name_of(struct rule_names *names, uint32_t id)
 	if (!name)
 		return NULL;
 	name->id = id;
-	if (hash_insert(&names->names, name) < 0) {
+	if (hash_set_put(&names->names, name, NULL) < 0) {
 		free(name);
 		return NULL;
 	}
@@ -100,7 +100,7 @@ void rule_names_settle(struct rule_names *names)
 {
 	struct rule_name *name, *stale = NULL;
 
-	for (size_t position = 0; (name = hash_next(&names->names, &position));) {
+	for (size_t position = 0; (name = hash_set_next(&names->names, &position));) {
 		if (ids_text(names->ids, name->id))
 			continue;
 		name->next_stale = stale;
@@ -108,7 +108,7 @@ void rule_names_settle(struct rule_names *names)
 	}
 	for (; stale; stale = name) {
 		name = stale->next_stale;
-		hash_remove(&names->names, &stale->id);
+		hash_set_take(&names->names, &stale->id);
 		free(stale);
 	}
 }
@@ -123,6 +123,6 @@ const struct rule_info *rule_names_find(const struct rule_names *names, uint32_t
 		return &builtin_rules[id];
 	if (!ids_text(names->ids, id))
 		return NULL;
-	name = hash_find(&names->names, &id);
+	name = hash_set_find(&names->names, &id);
 	return name ? &name->info : NULL;
 }
