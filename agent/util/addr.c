@@ -57,6 +57,19 @@ char *addr_format(const struct weft_addr *addr, char *text)
 	return text;
 }
 
+struct weft_addr addr_masked(const struct weft_addr *addr, unsigned int length)
+{
+	struct weft_addr result = *addr;
+
+	for (unsigned int word = 0; word < 4; word++) {
+		unsigned int bits = length > word * 32 ? length - word * 32 : 0;
+
+		if (bits < 32)
+			result.word[word] &= htonl(bits ? ~(UINT32_MAX >> bits) : 0);
+	}
+	return result;
+}
+
 int cidr_parse(const char *text, struct weft_addr *ret_addr, uint8_t *ret_length)
 {
 	const char *slash = strchr(text, '/');
@@ -82,9 +95,7 @@ int cidr_parse(const char *text, struct weft_addr *ret_addr, uint8_t *ret_length
 			return -EINVAL;
 	}
 	length += offset;
-	for (unsigned int bit = (unsigned int)length; bit < 128; bit++)
-		addr.word[bit / 32] &= ~htonl(UINT32_C(1) << (31 - bit % 32));
-	*ret_addr = addr;
+	*ret_addr = addr_masked(&addr, (unsigned int)length);
 	*ret_length = (uint8_t)length;
 	return 0;
 }

@@ -21,6 +21,8 @@ int cidr_parse(const char *text, struct weft_addr *ret_addr, uint8_t *ret_length
 char *cidr_format(const struct weft_addr *addr, uint8_t length, char *text);
 /* Whether `addr` lies in `network`/`length`. */
 bool cidr_contains(const struct weft_addr *network, uint8_t length, const struct weft_addr *addr);
+/* The first `length` bits (of the v4-mapped form), the others zero. */
+struct weft_addr addr_masked(const struct weft_addr *addr, unsigned int length);
 /* From the kernel's forms: AF_INET with 4 bytes or AF_INET6 with 16. Returns 0 or -EAFNOSUPPORT. */
 int addr_from_bytes(int family, const void *bytes, struct weft_addr *ret);
 
