@@ -103,14 +103,14 @@ packages_of()
 	case $1 in
 	build)
 		echo gcc libc6-dev cmake ninja-build pkg-config clang llvm bpftool libbpf-dev libelf-dev libevent-dev \
-			libcjson-dev libyaml-dev libmnl-dev libssl-dev libcurl4-openssl-dev linux-libc-dev
+			libcjson-dev libyaml-dev libmnl-dev libssl-dev libcurl4-openssl-dev libcmocka-dev linux-libc-dev
 		;;
 	run) # what a mesh of network namespaces on one machine needs, and the servers that run in it
 		echo iproute2 iputils-ping procps util-linux socat curl jq nginx-light redis-server redis-tools dnsmasq-base \
 			bind9-dnsutils nftables
 		;;
 	test)
-		echo libcmocka-dev libclang-rt-14-dev prometheus tcpdump
+		echo libclang-rt-14-dev prometheus tcpdump
 		;;
 	lab)
 		echo qemu-system-x86 busybox-static kmod cpio xz-utils

@@ -24,7 +24,7 @@ CLUSTER=weft$$
 SLOWER=1 # emulated guests take their time
 [ -z "${WEFT_IN_GUEST-}" ] || SLOWER=12
 
-declare -A POD_NETNS POD_NODE POD_IP4 POD_IP6 WEFTD_PID SERVER_PID
+declare -A POD_NETNS POD_NODE POD_IP4 POD_IP6 WEFTD_PID SERVER_PID HELD_IN HELD_OUT
 NODES=()
 NETWORK=bridge
 TESTS=0
@@ -537,6 +537,33 @@ stop_server()
 	kill -TERM "${SERVER_PID[$1]}"
 	wait "${SERVER_PID[$1]}" 2>/dev/null
 	unset "SERVER_PID[$1]"
+}
+
+# hold NAME POD COMMAND…: a client that stays (peer hold, peer load), spoken to with tell and heard with heard.
+hold()
+{
+	local name=$1 pod=$2 input output
+
+	mkfifo "$RUN/hold-$name.in" "$RUN/hold-$name.out"
+	exec {input}<>"$RUN/hold-$name.in" {output}<>"$RUN/hold-$name.out"
+	HELD_IN[$name]=$input
+	HELD_OUT[$name]=$output
+	in_pod "$pod" "${@:3}" <"$RUN/hold-$name.in" >"$RUN/hold-$name.out" 2>&1 &
+}
+
+# tell NAME TEXT
+tell()
+{
+	printf '%s\n' "$2" >&"${HELD_IN[$1]}"
+}
+
+# heard NAME: the next line that it prints
+heard()
+{
+	local line
+
+	read -r -t $((10 * SLOWER)) -u "${HELD_OUT[$1]}" line
+	printf '%s\n' "${line:-nothing}"
 }
 
 # start_server POD TRY-COMMAND -- COMMAND…: any other server; started when TRY-COMMAND succeeds in the pod.

@@ -13,6 +13,7 @@
  *                                 "broken ERRNO" when the connection ends.
  * peer load ADDRESS PORT          New connections with round trips, and round trips on one that stays, until stdin ends. Prints
  *                                 "N connections, N round trips, N errors" and each error.
+ * peer rtt ADDRESS PORT [TIMES]   Round trips of 64 bytes on one TCP connection: prints the median's microseconds.
  *
  * Exit status 0: all went well; 1: something was refused, broken or late (2 s); 64: usage.
  */
@@ -29,6 +30,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PEER_MAX_SOCKETS 1024
@@ -453,6 +455,51 @@ static int load(int argc, char **argv)
 	return errors > 0;
 }
 
+static int compare_times(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static int round_trip_time(int argc, char **argv)
+{
+	struct target target;
+	char line[PEER_MAX_LINE];
+	const char *step;
+	size_t times = argc > 2 ? strtoul(argv[2], NULL, 10) : 10000;
+	uint64_t *taken;
+	int fd, r = 0;
+
+	if (argc < 2 || !times || !target_parse(argv[0], argv[1], &target))
+		return 64;
+	fd = greet(&target, SOCK_STREAM, line, &step);
+	taken = calloc(times, sizeof(*taken));
+	for (size_t i = 0; fd >= 0 && taken && !r && i < times; i++) {
+		uint64_t start = now_ns();
+
+		r = echo(fd, 64);
+		taken[i] = now_ns() - start;
+	}
+	if (fd < 0 || !taken || r < 0) {
+		printf("%s %s\n", step, error_name(fd < 0 ? -fd : -r));
+		return 1;
+	}
+	qsort(taken, times, sizeof(*taken), compare_times);
+	printf("%.2f\n", (double)taken[times / 2] / 1000);
+	free(taken);
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -461,6 +508,7 @@ int main(int argc, char **argv)
 	} commands[] = {
 		{ "serve", serve }, { "ask", ask },   { "sendto", send_unconnected },
 		{ "name", show_name }, { "hold", hold }, { "load", load },
+		{ "rtt", round_trip_time },
 	};
 	struct sigaction action = { .sa_handler = stop };
 	int status = 64;
