@@ -226,3 +226,34 @@ int config_parse(struct config *ret, int argc, char **argv)
 	*ret = config;
 	return 0;
 }
+
+/* The word at position `index` of "first|second|...". */
+static void choice_word(const char *words, int index, char *text, size_t size)
+{
+	for (; index && strchr(words, '|'); index--)
+		words = strchr(words, '|') + 1;
+	snprintf(text, size, "%.*s", (int)strcspn(words, "|"), words);
+}
+
+void config_each(const struct config *config, int (*each)(const char *name, const char *value, void *context), void *context)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *option = &options[i];
+		const void *field = (const char *)config + option->offset;
+		char text[32] = "";
+		const char *value = text;
+
+		if (option->type == TEXT)
+			value = *(const char *const *)field ? *(const char *const *)field : "";
+		else if (option->type == COUNT)
+			snprintf(text, sizeof(text), "%u", *(const uint32_t *)field);
+		else if (option->type == FLAG)
+			snprintf(text, sizeof(text), "%s", *(const bool *)field ? "true" : "false");
+		else if (option->offset == AT(datapath.short_way))
+			choice_word(option->argument, (int)*(const enum short_way *)field, text, sizeof(text));
+		else
+			choice_word(option->argument, *(const bool *)field, text, sizeof(text));
+		if (each(option->name, value, context))
+			return;
+	}
+}
