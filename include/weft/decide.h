@@ -26,11 +26,9 @@ struct weft_decision {
 	__u8 pad[2];
 };
 
-/* Who is at `addr`, in one buffer. WEFT_IDENTITY_WORLD if nothing names it. */
-static __always_inline __u32 weft_identity_of(const struct weft_addr *addr, __u32 buffer)
+/* Who is at `addr`, in one buffer. WEFT_IDENTITY_WORLD if nothing names it. `known`: weft_find_address(addr) */
+static __always_inline __u32 weft_identity_at(const struct weft_address *known, const struct weft_addr *addr, __u32 buffer)
 {
-	const struct weft_address *known = weft_find_address(addr);
-
 	if (known && known->identity[buffer & 1])
 		return known->identity[buffer & 1];
 
@@ -40,6 +38,11 @@ static __always_inline __u32 weft_identity_of(const struct weft_addr *addr, __u3
 	if (prefix && prefix->identity[buffer & 1])
 		return prefix->identity[buffer & 1];
 	return WEFT_IDENTITY_WORLD;
+}
+
+static __always_inline __u32 weft_identity_of(const struct weft_addr *addr, __u32 buffer)
+{
+	return weft_identity_at(weft_find_address(addr), addr, buffer);
 }
 
 static __always_inline struct weft_decision weft_decision_make(__u32 rule, __u8 reason)
@@ -104,30 +107,36 @@ static __always_inline struct weft_decision weft_decide_in(__u32 buffer, __u32 s
 
 /*
  * The decision in force about `workload` talking to `peer`, in `direction` seen from the workload. While two buffers
- * decide, both must allow; the first that denies is the one reported. `buffers` is weft_control.buffers, read once.
+ * decide, both must allow; the first that denies is the one reported. `buffers` is weft_control.buffers, read once;
+ * `known` is weft_find_address(peer), for a caller that needs it anyway.
  */
-static __always_inline struct weft_decision weft_decide(__u32 buffers, const struct weft_workload *workload,
-							__u32 direction, const struct weft_addr *peer, __u8 protocol,
-							__u16 port)
+static __always_inline struct weft_decision weft_decide_at(__u32 buffers, const struct weft_workload *workload,
+							   __u32 direction, const struct weft_addr *peer,
+							   const struct weft_address *known, __u8 protocol, __u16 port)
 {
 	struct weft_decision decision = weft_decision_make(WEFT_RULE_NONE, WEFT_REASON_POLICY_NOT_LOADED);
-	const struct weft_address *known;
 
 	if (workload->flags & WEFT_WORKLOAD_HOST)
 		return weft_decision_make(WEFT_RULE_THIS_NODE, WEFT_REASON_NONE);
-	known = weft_find_address(peer);
 	if (known && (known->flags & WEFT_ADDRESS_THIS_NODE) && buffers)
 		return weft_decision_make(WEFT_RULE_THIS_NODE, WEFT_REASON_NONE);
 
 	for (__u32 buffer = 0; buffer < WEFT_BUFFERS; buffer++) {
 		if (!(buffers & (1u << buffer)))
 			continue;
-		decision = weft_decide_in(buffer, workload->subject[buffer], direction, weft_identity_of(peer, buffer),
-					  protocol, port);
+		decision = weft_decide_in(buffer, workload->subject[buffer], direction,
+					  weft_identity_at(known, peer, buffer), protocol, port);
 		if (decision.reason != WEFT_REASON_NONE)
 			return decision;
 	}
 	return decision;
+}
+
+static __always_inline struct weft_decision weft_decide(__u32 buffers, const struct weft_workload *workload,
+							__u32 direction, const struct weft_addr *peer, __u8 protocol,
+							__u16 port)
+{
+	return weft_decide_at(buffers, workload, direction, peer, weft_find_address(peer), protocol, port);
 }
 
 #endif
