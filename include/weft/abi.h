@@ -209,7 +209,7 @@ struct weft_affinity_key {
 	__u32 service_id;
 	__be16 port;
 	__u8 protocol;
-	__u8 pad;
+	__u8 family; /* 4 or 6: a dual-stack Service has a backend for each */
 };
 struct weft_affinity {
 	struct weft_addr addr;
@@ -250,11 +250,29 @@ struct weft_socket {
 	__u64 sent;	  /* bytes that weft_traffic has counted already */
 	__u64 received;
 	__u64 netns_cookie;
+	__u32 retransmits; /* that weft_traffic has counted already */
+	__u32 pid;	   /* of the process that called connect(); 0: a server's socket */
 };
 enum weft_socket_flag {
 	WEFT_SOCKET_TRANSLATED = 1 << 0, /* service_* and backend_* are valid */
 	WEFT_SOCKET_SERVER = 1 << 1,
 	WEFT_SOCKET_COUNTED = 1 << 2,	 /* counted as opened in weft_traffic and weft_backends */
+	WEFT_SOCKET_UDP_PEERS = 1 << 3,	 /* weft_udp_peers has entries of it */
+	WEFT_SOCKET_REPORTED = 1 << 4,	 /* report_tcp has met it before: it is open for longer than one interval */
+};
+/* What the iterator list_udp writes: one for each UDP socket of the reader's namespace that is connected to a service's backend. */
+struct weft_udp_socket {
+	__u64 cookie;
+	struct weft_addr local_addr;
+	struct weft_addr backend_addr; /* the socket's peer */
+	struct weft_addr service_addr; /* what the program asked for */
+	__be16 local_port;
+	__be16 backend_port;
+	__be16 service_port;
+	__u8 family; /* AF_INET or AF_INET6, of the socket */
+	__u8 pad;
+	__u32 ifindex; /* that it is bound to, or 0 */
+	__u32 service_id;
 };
 
 /*
@@ -397,7 +415,8 @@ WEFT_ASSERT_SIZE(weft_affinity_key, 16);
 WEFT_ASSERT_SIZE(weft_affinity, 32);
 WEFT_ASSERT_SIZE(weft_udp_peer_key, 32);
 WEFT_ASSERT_SIZE(weft_udp_peer, 24);
-WEFT_ASSERT_SIZE(weft_socket, 96);
+WEFT_ASSERT_SIZE(weft_socket, 104);
+WEFT_ASSERT_SIZE(weft_udp_socket, 72);
 WEFT_ASSERT_SIZE(weft_conn_key, 40);
 WEFT_ASSERT_SIZE(weft_conn, 104);
 WEFT_ASSERT_SIZE(weft_denial_key, 12);
