@@ -9,14 +9,20 @@
 
 #include "lib/maps.h"
 
+/* Per-CPU counters too: a program of a process can be interrupted, between reading and writing, by one of a packet. */
+static __always_inline void count(__u64 *counter, __u64 number)
+{
+	__sync_fetch_and_add(counter, number);
+}
+
 /* A helper failed: never ignored, counted by place. */
 static __always_inline void count_error(enum weft_place place)
 {
 	__u32 index = place;
-	__u64 *count = bpf_map_lookup_elem(&weft_errors, &index);
+	__u64 *errors = bpf_map_lookup_elem(&weft_errors, &index);
 
-	if (count)
-		(*count)++;
+	if (errors)
+		count(errors, 1);
 }
 
 static __always_inline void count_drop(enum weft_reason reason, enum weft_direction direction, __u64 bytes)
@@ -26,8 +32,8 @@ static __always_inline void count_drop(enum weft_reason reason, enum weft_direct
 
 	if (!drop)
 		return;
-	drop->packets++;
-	drop->bytes += bytes;
+	count(&drop->packets, 1);
+	count(&drop->bytes, bytes);
 }
 
 static __always_inline const struct weft_control *control(void)
@@ -119,12 +125,41 @@ static __always_inline struct weft_traffic *traffic_of(const struct weft_traffic
 	return bpf_map_lookup_elem(&weft_traffic, &unknown); /* the agent made these at start */
 }
 
-/* The current identity of an address, from the buffer that decides (the newer one while both do). */
-static __always_inline __u32 identity_now(const struct weft_addr *addr)
+#define DENIAL_INTERVAL 1000000000ull /* ns between records of the same kind of denial of packets */
+
+/* Whether a record is due. For connect() it always is; packets and datagrams come by the thousand. */
+static __always_inline bool denial_is_news(const struct weft_denial_key *key)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u64 *last = bpf_map_lookup_elem(&weft_denials, key);
+
+	if (last && now - *last < DENIAL_INTERVAL)
+		return false;
+	if (last)
+		*last = now;
+	else /* at worst there is one record too many */
+		bpf_map_update_elem(&weft_denials, key, &now, BPF_ANY);
+	return true;
+}
+
+/* weft_control.buffers. The compiler must not read it again later: it may have changed. */
+static __always_inline __u32 buffers_now(void)
 {
 	const struct weft_control *settings = control();
 
-	return weft_identity_of(addr, settings && settings->buffers == 1 ? 0 : 1);
+	return settings ? *(const volatile __u32 *)&settings->buffers : 0;
+}
+
+/* The buffer whose identities records show: while both decide, the newer one. */
+static __always_inline __u32 newer_buffer(__u32 buffers)
+{
+	return buffers == 1 ? 0 : 1;
+}
+
+/* The current identity of an address, from the buffer that decides (the newer one while both do). */
+static __always_inline __u32 identity_now(const struct weft_addr *addr)
+{
+	return weft_identity_of(addr, newer_buffer(buffers_now()));
 }
 
 #endif
