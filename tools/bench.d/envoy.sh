@@ -40,7 +40,7 @@ sidecar()
 	        - endpoint: {address: {socket_address: {address: $3, port_value: $4}}}
 	YAML
 	start_server "$1" "ss -Htln sport = :$2 | grep -q ." -- \
-		taskset -c "$LOAD_CPU" "$ENVOY" --concurrency 1 --use-dynamic-base-id --log-level error -c "$RUN/envoy-$1.yaml"
+		"${ON_LOAD_CPU[@]}" "$ENVOY" --concurrency 1 --use-dynamic-base-id --log-level error -c "$RUN/envoy-$1.yaml"
 }
 
 install_envoy
