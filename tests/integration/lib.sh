@@ -288,7 +288,7 @@ make_netns()
 		echo 0 2147483647 >ipv4/ping_group_range'
 }
 
-# topology bridge|routed [COUNT]: nodes and what joins them.
+# topology bridge|routed [COUNT]: nodes and what joins them: 1 with 2, 3 with 4.
 topology()
 {
 	local count=${2:-1} index
@@ -302,7 +302,9 @@ topology()
 		ip -n "$CLUSTER-node1" address add 192.168.77.1/32 dev lo
 		ip -n "$CLUSTER-node1" address add fd00:77::1/128 dev lo
 	else
-		join_nodes
+		for ((index = 1; index < count; index += 2)); do
+			join_nodes "$index" $((index + 1))
+		done
 	fi
 	namespace default
 }
@@ -344,16 +346,17 @@ make_node()
 	YAML
 }
 
+# join_nodes A B: two nodes on one wire, with routes to each other's pods.
 join_nodes()
 {
-	local one=$CLUSTER-node1 two=$CLUSTER-node2 index other
+	local pair this other
 
-	ip -n "$one" link add eth0 type veth peer name eth0 netns "$two"
-	for index in 1 2; do
-		other=$((3 - index))
-		ip -n "$CLUSTER-node$index" -batch - <<-BATCH
-		address add 192.168.77.$index/24 dev eth0
-		address add fd00:77::$index/64 dev eth0 nodad
+	ip -n "$CLUSTER-node$1" link add eth0 type veth peer name eth0 netns "$CLUSTER-node$2"
+	for pair in "$1 $2" "$2 $1"; do
+		read -r this other <<<"$pair"
+		ip -n "$CLUSTER-node$this" -batch - <<-BATCH
+		address add 192.168.77.$this/24 dev eth0
+		address add fd00:77::$this/64 dev eth0 nodad
 		link set eth0 up
 		route add 10.244.$other.0/24 via 192.168.77.$other
 		route add fd00:10:244:$other::/64 via fd00:77::$other

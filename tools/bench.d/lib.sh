@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# For the cases of tools/bench: each is a script of its own with a cluster of its own, made by the library of the integration
+# tests. A case adds lines to $BENCH_RESULTS with `result`.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../../tests/integration/lib.sh"
+PATH=$BUILD/tests/bench:$PATH
+
+# What is measured runs on one CPU, clients and servers alike, and the agent on another if there is one.
+# Its real-time priority keeps out what else runs on the machine: an idle machine gives the same figures, with less luck.
+LOAD_CPU=0
+AGENT_CPU=$(($(nproc) > 1))
+ON_LOAD_CPU=(taskset -c "$LOAD_CPU")
+! chrt -f 10 true 2>/dev/null || ON_LOAD_CPU+=(chrt -f 10)
+PAIRS=${BENCH_PAIRS:-61}
+MILLISECONDS=${BENCH_MILLISECONDS:-100} # each measurement
+
+# result CASE VALUE UNIT LIMIT DETAIL: LIMIT is "<= 0.85", ">= 1.03", or "-" for a figure that is only shown.
+result()
+{
+	printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$BENCH_RESULTS"
+}
+
+# median of the numbers on stdin
+median()
+{
+	sort -g | awk '{ value[NR] = $1 } END { printf "%.4f\n", (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2 }'
+}
+
+# interleaved VARIANT COMMAND… -- VARIANT COMMAND… [-- …]: measures them by turns, $PAIRS times, every other time in reverse
+# order, so that a drift of the machine falls on all. One line a turn in $RUN/turns: the values in order of the variants.
+interleaved()
+{
+	local turn index place value commands=('') values
+
+	for value; do
+		if [ "$value" = -- ]; then
+			commands+=('')
+		else
+			commands[-1]+="$(printf '%q ' "$value")"
+		fi
+	done
+	: >"$RUN/turns"
+	for ((turn = 0; turn < PAIRS; turn++)); do
+		values=()
+		for ((index = 0; index < ${#commands[@]}; index++)); do
+			place=$((turn % 2 ? ${#commands[@]} - 1 - index : index))
+			value=$(eval "${commands[place]}") || bail_out "this failed: ${commands[place]}"
+			values[place]=$value
+		done
+		echo "${values[*]}" >>"$RUN/turns"
+	done
+}
+
+# column N: the values of the Nth variant
+column()
+{
+	awk -v column="$1" '{ print $column }' "$RUN/turns"
+}
+
+# ratios N M: variant N to variant M, turn by turn
+ratios()
+{
+	awk -v n="$1" -v m="$2" '{ printf "%.6f\n", $n / $m }' "$RUN/turns"
+}
+
+# paired CASE LIMIT UNIT COMMAND… -- COMMAND…: the median of the ratios of the first to the second.
+paired()
+{
+	local case=$1 limit=$2 unit=$3 quartiles
+
+	shift 3
+	interleaved "$@"
+	quartiles=$(ratios 1 2 | sort -g | awk '{ value[NR] = $1 } END { printf "%.3f..%.3f", value[int(NR / 4) + 1], value[NR - int(NR / 4)] }')
+	result "$case" "$(ratios 1 2 | median)" ratio "$limit" \
+		"$(column 1 | median) against $(column 2 | median) $unit, $PAIRS pairs, middle half $quartiles"
+}
+
+# load_from POD SUBCOMMAND…
+load_from()
+{
+	in_pod "$1" "${ON_LOAD_CPU[@]}" load "${@:2}"
+}
+
+# serve_load POD KIND PORT: returns when it listens
+serve_load()
+{
+	local name=$1 line
+
+	rm -f "$RUN/ready"
+	mkfifo "$RUN/ready"
+	in_pod "$name" "${ON_LOAD_CPU[@]}" load serve "$2" "$3" >"$RUN/ready" 2>>"$RUN/load-$name.log" &
+	read -r -t 10 line <"$RUN/ready"
+	[ "${line-}" = ready ] || bail_out "no load server in pod $name"
+}
+
+ECHO_PORT=8080 SINK_PORT=8081 CLOSE_PORT=8082
+
+serve_all_loads()
+{
+	serve_load "$1" echo "$ECHO_PORT"
+	serve_load "$1" sink "$SINK_PORT"
+	serve_load "$1" close "$CLOSE_PORT"
+}
+
+start_agent()
+{
+	start_weftd "$@"
+	taskset -a -p -c "$AGENT_CPU" "${WEFTD_PID[$1]}" >/dev/null
+}
+
+# --- manifests by the thousand ---
+
+# many_services DIRECTORY COUNT ENDPOINTS FIRST-ENDPOINT-ADDRESS PORT: a file for each Service with its EndpointSlice, as a
+# cluster has them. Service number N has the address 10.100.0.0 + N; endpoints have consecutive addresses.
+many_services()
+{
+	awk -v directory="$1" -v count="$2" -v endpoints="$3" -v first="$4" -v port="$5" '
+	function address(number) {
+		return int(number / 16777216) % 256 "." int(number / 65536) % 256 "." int(number / 256) % 256 "." number % 256
+	}
+	BEGIN {
+		split(first, byte, ".")
+		next_endpoint = ((byte[1] * 256 + byte[2]) * 256 + byte[3]) * 256 + byte[4]
+		for (n = 0; n < count; n++) {
+			file = directory "/service-" n ".yaml"
+			printf "apiVersion: v1\nkind: Service\nmetadata:\n  name: service-%d\n  namespace: shop-%d\nspec:\n", n, n % 50 >file
+			printf "  clusterIP: %s\n  clusterIPs: [%s]\n", address(174325760 + n), address(174325760 + n) >file
+			printf "  selector: {app: service-%d}\n  ports:\n  - {name: main, port: 80, targetPort: %d}\n", n, port >file
+			printf "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n" >file
+			printf "  name: service-%d-x7k2p\n  namespace: shop-%d\n", n, n % 50 >file
+			printf "  labels: {kubernetes.io/service-name: service-%d}\n", n >file
+			printf "addressType: IPv4\nports:\n- {name: main, port: %d, protocol: TCP}\nendpoints:\n", port >file
+			for (e = 0; e < endpoints; e++) {
+				printf "- addresses: [%s]\n", address(next_endpoint++) >file
+				printf "  conditions: {ready: true, serving: true, terminating: false}\n" >file
+				printf "  nodeName: worker-%d\n", (n + e) % 100 >file
+				printf "  targetRef: {kind: Pod, name: service-%d-5d4f8b7c9-%05d}\n", n, e >file
+			}
+			close(file)
+		}
+	}'
+}
+
+# many_policies DIRECTORY COUNT SELECTOR: NetworkPolicies of the namespace default. Every tenth selects by SELECTOR
+# ("app: server"), the others pods that are not there; each has rules by pod, by namespace and by address, with ports.
+many_policies()
+{
+	awk -v directory="$1" -v count="$2" -v selector="$3" '
+	BEGIN {
+		for (n = 0; n < count; n++) {
+			file = directory "/policies-" int(n / 100) ".yaml"
+			printf "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: policy-%d, namespace: default}\n", n >file
+			printf "spec:\n  podSelector: {matchLabels: {%s}}\n", n % 10 ? "app: other-" n : selector >file
+			printf "  policyTypes: [Ingress]\n  ingress:\n" >file
+			printf "  - from: [{podSelector: {matchLabels: {app: client-%d}}}]\n", n >file
+			printf "    ports: [{protocol: TCP, port: %d}]\n", 1000 + n >file
+			printf "  - from: [{namespaceSelector: {matchLabels: {team: team-%d}}}]\n", n % 20 >file
+			printf "    ports: [{protocol: TCP, port: %d, endPort: %d}]\n", 20000 + n, 20010 + n >file
+			printf "  - from: [{ipBlock: {cidr: 172.%d.%d.0/24}}]\n", 16 + int(n / 256), n % 256 >file
+		}
+	}'
+}
+
+# The policy that lets the measured traffic through, in both directions.
+allow_load()
+{
+	manifest allow-load <<-YAML
+	apiVersion: networking.k8s.io/v1
+	kind: NetworkPolicy
+	metadata: {name: allow-load, namespace: default}
+	spec:
+	  podSelector: {matchLabels: {app: server}}
+	  policyTypes: [Ingress]
+	  ingress:
+	  - from: [{podSelector: {matchLabels: {app: client}}}]
+	    ports: [{protocol: TCP, port: $ECHO_PORT, endPort: $CLOSE_PORT}]
+	---
+	apiVersion: networking.k8s.io/v1
+	kind: NetworkPolicy
+	metadata: {name: limit-client, namespace: default}
+	spec:
+	  podSelector: {matchLabels: {app: client}}
+	  policyTypes: [Egress]
+	  egress:
+	  - to: [{podSelector: {matchLabels: {app: server}}}]
+	YAML
+}
