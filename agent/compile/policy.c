@@ -248,29 +248,15 @@ static struct policy *policy_new(struct policies *policies, const struct object 
 	return policy;
 }
 
-/* Tells the operator what of the policy is not, or not quite, enforced. */
+/* Fields that cannot be decided at L4 were reported by whoever decoded the policy. */
 static int report(struct policies *policies, const struct authorization_policy_object *object)
 {
 	const struct object *meta = &object->meta;
-	int error = 0;
 
 	model_clear_reports(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN);
-	if (object->action == AUTHORIZE_CUSTOM)
-		error = model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN,
-				     "action CUSTOM is not supported: the policy is not applied");
-	if (!error && object->targets_services)
-		error = model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN,
-				     "targetRefs are not supported: the policy is not applied; use a selector");
-	for (size_t i = 0; !error && object->action != AUTHORIZE_CUSTOM && i < object->rule_count; i++) {
-		char text[160];
-
-		if (!rule_is_undecidable(&object->rules[i]))
-			continue;
-		snprintf(text, sizeof(text), "rules[%zu] asks for what cannot be decided below HTTP: %s", i,
-			 object->action == AUTHORIZE_ALLOW ? "it never matches" : "that part counts as matching");
-		error = model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN, text);
-	}
-	return error;
+	return object->action != AUTHORIZE_CUSTOM ? 0 :
+		       model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN,
+				    "action CUSTOM is not supported: the policy is not applied");
 }
 
 static bool in_force(const struct object *object)
