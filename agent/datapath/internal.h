@@ -7,8 +7,8 @@
  * The pinned layout, below datapath_options.bpffs (a directory of Weft's own on a bpffs):
  *
  *   maps/NAME          every map of bpf/lib/maps.h
- *   maps/NAME.old      only while a map of another layout is being replaced: migrate.c
- *   maps/NAME.new
+ *   maps/NAME_old      only while a map of another layout is being replaced: migrate.c
+ *   maps/NAME_new      (bpffs refuses names with a dot)
  *   programs/NAME      every program but the iterators, as attached
  *   links/NAME         the cgroup link of program NAME
  *   interfaces/...     attach.c's
