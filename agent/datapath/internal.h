@@ -20,10 +20,10 @@
 #include <stddef.h>
 
 #include "datapath/datapath.h"
+#include "datapath/shared_array.h"
 
 #define REASON_MAX 512 /* of the `reason` of datapath_open() and datapath_cleanup() */
 
-struct bpf_object;
 struct attach;	  /* attach.c */
 struct short_way; /* short_way.c */
 struct apply;	  /* apply.c */
@@ -34,9 +34,12 @@ struct map {
 	char name[24];
 	uint32_t type, key_size, value_size, capacity, flags, id;
 	int fd;
+	int old; /* only while it replaces a pinned map of another layout: that one; else -1 */
+	bool created; /* by this agent, now */
 	uint32_t entries; /* kept by whoever writes the map, or by collect.c's census where the programs write */
 	uint64_t full;
 	bool is_full;
+	bool full_told; /* in the log */
 };
 
 /* A loaded program. */
@@ -58,12 +61,9 @@ struct datapath {
 	size_t map_count;
 	struct program *programs;
 	size_t program_count;
-	struct bpf_object **objects;
-	size_t object_count;
 
 	struct weft_control *control; /* mapped */
-	struct weft_slot *slots;      /* mapped; slot_map's capacity */
-	struct weft_rule *rules;      /* mapped */
+	struct shared_array control_array, slots, rules;
 
 	struct apply *apply;
 	struct collect *collect;
