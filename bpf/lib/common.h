@@ -107,11 +107,14 @@ static __always_inline void event_submit(struct weft_event *event)
 	bpf_ringbuf_submit(event, flags);
 }
 
-/* The per-CPU counters of one pair of identities; when there is no room, those of the pair (unknown, unknown). */
+/*
+ * The per-CPU counters of one pair of identities; when there is no room, those of the pair (unknown, unknown), which the agent
+ * made at start for TCP, for UDP and for the rest.
+ */
 static __always_inline struct weft_traffic *traffic_of(const struct weft_traffic_key *key)
 {
 	static const struct weft_traffic zero;
-	struct weft_traffic_key unknown = { .reporter = key->reporter, .protocol = key->protocol, .reason = key->reason };
+	struct weft_traffic_key unknown = { .reporter = key->reporter, .reason = key->reason };
 	struct weft_traffic *traffic = bpf_map_lookup_elem(&weft_traffic, key);
 
 	if (traffic)
@@ -122,7 +125,9 @@ static __always_inline struct weft_traffic *traffic_of(const struct weft_traffic
 	if (traffic)
 		return traffic;
 	count_error(WEFT_PLACE_TRAFFIC_INSERT);
-	return bpf_map_lookup_elem(&weft_traffic, &unknown); /* the agent made these at start */
+	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP)
+		unknown.protocol = key->protocol;
+	return bpf_map_lookup_elem(&weft_traffic, &unknown);
 }
 
 #define DENIAL_INTERVAL 1000000000ull /* ns between records of the same kind of denial of packets */
