@@ -2,4 +2,4 @@
 /* All maps and no program: agent/datapath/ creates from this what is not pinned yet; the programs' objects then share it. */
 #include "lib/maps.h"
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "Dual BSD/GPL";
