@@ -15,10 +15,9 @@ struct apply {
 	bool scanned; /* slots, runs and prefixes agree with the maps, and what is not desired is marked */
 	struct ranges slots;
 	struct runs runs;
-	struct hash prefixes; /* struct prefix_entry: weft_prefixes again, for exact look-ups and parents */
-	struct hash closed;   /* struct closed_subject: those whose policy could not be written whole */
+	struct hash_set prefixes; /* struct prefix_entry: weft_prefixes again, for exact look-ups and parents */
+	struct hash_set closed;   /* struct closed_subject: those whose policy could not be written whole */
 	bool short_way;
-	bool echo; /* raise the epoch once more at the next heartbeat: apply_direct() */
 	int grace; /* map of maps: apply_wait_for_programs() */
 	int grace_inner;
 };
@@ -51,7 +50,6 @@ int apply_policy_note_stale(struct apply *apply, struct desired *desired);
 int apply_policy_begin(struct apply *apply, struct desired *desired, struct outcome *outcome);
 void apply_policy_end(struct apply *apply, struct desired *desired, struct outcome *outcome);
 
-void apply_echo(struct apply *apply); /* at each heartbeat: apply_direct() */
 
 /* apply_services.c: tables services and backends */
 int apply_services_scan(struct apply *apply);

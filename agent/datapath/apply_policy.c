@@ -73,12 +73,12 @@ static uint32_t control_buffers(const struct apply *apply)
 	return __atomic_load_n(&apply->datapath->control->buffers, __ATOMIC_ACQUIRE);
 }
 
-/* Both words in one store: no program sees the new epoch with the old buffers. */
+/* Both words in one store: no program sees the new epoch with the old buffers. Epoch 0 means "nobody decided". */
 static void set_buffers(struct apply *apply, uint32_t buffers)
 {
 	typedef uint64_t __attribute__((may_alias)) word;
 	struct weft_control *control = apply->datapath->control;
-	uint32_t both[2] = { buffers, control->epoch + 1 };
+	uint32_t both[2] = { buffers, control->epoch == UINT32_MAX ? 1 : control->epoch + 1 };
 	uint64_t value;
 
 	_Static_assert(offsetof(struct weft_control, buffers) == 0 && offsetof(struct weft_control, epoch) == 4, "one word");
@@ -105,7 +105,7 @@ static uint32_t parent_in_map(const struct apply *apply, const struct weft_prefi
 {
 	for (uint32_t length = prefix->length; length-- > 0;) {
 		struct weft_prefix key = prefix_cut(prefix, length);
-		const struct prefix_entry *entry = hash_find(&apply->prefixes, &key);
+		const struct prefix_entry *entry = hash_set_find(&apply->prefixes, &key);
 
 		if (entry)
 			return entry->value.identity[buffer];
@@ -127,14 +127,14 @@ static uint32_t parent_desired(const struct table *prefixes, const struct weft_p
 
 static int prefix_note(struct apply *apply, const struct weft_prefix *key, const struct weft_prefix_value *value)
 {
-	struct prefix_entry *entry = hash_find(&apply->prefixes, key);
+	struct prefix_entry *entry = hash_set_find(&apply->prefixes, key);
 
 	if (!entry) {
 		entry = calloc(1, sizeof(*entry));
 		if (!entry)
 			return -ENOMEM;
 		entry->key = *key;
-		if (hash_insert(&apply->prefixes, entry) < 0) {
+		if (hash_set_put(&apply->prefixes, entry, NULL) < 0) {
 			free(entry);
 			return -ENOMEM;
 		}
@@ -170,7 +170,7 @@ static int encode_workload(struct round *round, const void *key, const void *des
 	(void)key;
 	(void)size;
 	workload->identity[buffer] = wanted ? wanted->identity : 0;
-	workload->subject[buffer] = wanted && !hash_find(&round->apply->closed, &wanted->subject) ? wanted->subject :
+	workload->subject[buffer] = wanted && !hash_set_find(&round->apply->closed, &wanted->subject) ? wanted->subject :
 												     WEFT_SUBJECT_NOT_LOADED;
 	return 0;
 }
@@ -291,7 +291,7 @@ static int mark_subject(const void *key, const void *value, size_t size, void *c
 	struct round *round = context;
 
 	(void)size;
-	if (hash_find(&round->apply->closed, &workload->subject))
+	if (hash_set_find(&round->apply->closed, &workload->subject))
 		table_mark_dirty(round->table, key);
 	return 0;
 }
@@ -311,12 +311,12 @@ static int close_subject(struct apply *apply, uint32_t subject)
 {
 	struct closed_subject *closed;
 
-	if (hash_find(&apply->closed, &subject))
+	if (hash_set_find(&apply->closed, &subject))
 		return 0;
 	closed = malloc(sizeof(*closed));
 	if (closed)
 		closed->subject = subject;
-	if (!closed || hash_insert(&apply->closed, closed) < 0) {
+	if (!closed || hash_set_put(&apply->closed, closed, NULL) < 0) {
 		free(closed);
 		return -ENOMEM;
 	}
@@ -369,7 +369,7 @@ static int present(struct round *round, const void *key, void *value)
 		return 0;
 	if (!is_prefixes(round))
 		return apply_lookup(round->map, key, value);
-	entry = hash_find(&round->apply->prefixes, key);
+	entry = hash_set_find(&round->apply->prefixes, key);
 	for (uint32_t buffer = 0; buffer < WEFT_BUFFERS; buffer++)
 		inherited->identity[buffer] = entry ? entry->value.identity[buffer] : parent_in_map(round->apply, key, buffer);
 	return entry != NULL;
@@ -506,7 +506,7 @@ static void forget(struct round *round, const void *key, const void *value)
 	round->outcome->writes++;
 	round->outcome->deleted++;
 	if (is_prefixes(round))
-		free(hash_remove(&round->apply->prefixes, key));
+		free(hash_set_take(&round->apply->prefixes, key));
 	for (uint32_t buffer = 0; round->kind->drop && buffer < WEFT_BUFFERS; buffer++)
 		round->kind->drop(round->apply, value, buffer);
 }
@@ -648,10 +648,7 @@ static bool is_direct(const struct apply *apply, const struct desired *desired)
 	return table_each_dirty(desired->addresses, count_local, &count) == 0;
 }
 
-/*
- * A program that has read the old entry and reads the new epoch afterwards notes its decision under the new epoch. The
- * epoch is raised once more at the next heartbeat, when no such program can be left.
- */
+/* A program that still reads the old entry has read the old epoch before: what it notes is decided anew. */
 static int apply_direct(struct apply *apply, struct desired *desired, struct outcome *outcome)
 {
 	struct round round = { .apply = apply, .desired = desired, .outcome = outcome, .target = WEFT_BUFFERS };
@@ -659,10 +656,8 @@ static int apply_direct(struct apply *apply, struct desired *desired, struct out
 
 	round.deciding = control_buffers(apply) == 2;
 	result = run_rounds(&round, write_key);
-	if (round.changes) {
+	if (round.changes)
 		set_buffers(apply, control_buffers(apply));
-		apply->echo = true;
-	}
 	return result;
 }
 
@@ -692,21 +687,14 @@ static int change_all(struct apply *apply, struct desired *desired, struct outco
 	return result;
 }
 
-void apply_echo(struct apply *apply)
-{
-	if (apply->echo)
-		set_buffers(apply, control_buffers(apply));
-	apply->echo = false;
-}
-
 static void forget_closed(struct apply *apply)
 {
 	struct closed_subject *closed;
 	size_t position = 0;
 
-	while ((closed = hash_next(&apply->closed, &position)))
+	while ((closed = hash_set_next(&apply->closed, &position)))
 		free(closed);
-	hash_clear(&apply->closed);
+	hash_set_clear(&apply->closed);
 }
 
 int apply_policy_begin(struct apply *apply, struct desired *desired, struct outcome *outcome)
@@ -780,8 +768,8 @@ int apply_policy_scan(struct apply *apply)
 {
 	int result = runs_init(&apply->runs, &apply->datapath->rules);
 
-	apply->prefixes = (struct hash)HASH_OF(struct prefix_entry, key);
-	apply->closed = (struct hash)HASH_OF(struct closed_subject, subject);
+	apply->prefixes = (struct hash_set)SET_BY(struct prefix_entry, key);
+	apply->closed = (struct hash_set)SET_BY(struct closed_subject, subject);
 	if (result == 0)
 		result = map_walk(datapath_find_map(apply->datapath, "weft_policies"), adopt_runs, &apply->runs);
 	if (result == 0)
@@ -803,41 +791,41 @@ void apply_policy_clear(struct apply *apply)
 	size_t position = 0;
 
 	runs_clear(&apply->runs);
-	while ((entry = hash_next(&apply->prefixes, &position)))
+	while ((entry = hash_set_next(&apply->prefixes, &position)))
 		free(entry);
-	hash_clear(&apply->prefixes);
+	hash_set_clear(&apply->prefixes);
 	forget_closed(apply);
-}
-
-static int set_short_way(const void *key, const void *value, void *context)
-{
-	struct weft_workload workload = *(const struct weft_workload *)value;
-	const struct map *map = context;
-
-	workload.flags ^= WEFT_WORKLOAD_SHORT_WAY;
-	return bpf_map_update_elem(map->fd, key, &workload, BPF_EXIST) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 struct short_way_pass {
 	struct map *map;
 	bool on;
+	bool changed;
 };
 
-static int check_short_way(const void *key, const void *value, void *context)
+static int set_short_way(const void *key, const void *value, void *context)
 {
-	const struct weft_workload *workload = value;
-	const struct short_way_pass *pass = context;
-	bool wanted = pass->on && !(workload->flags & WEFT_WORKLOAD_HOST);
+	struct weft_workload workload = *(const struct weft_workload *)value;
+	struct short_way_pass *pass = context;
+	bool wanted = pass->on && !(workload.flags & WEFT_WORKLOAD_HOST);
 
-	return wanted == !!(workload->flags & WEFT_WORKLOAD_SHORT_WAY) ? 0 : set_short_way(key, value, pass->map);
+	if (wanted == !!(workload.flags & WEFT_WORKLOAD_SHORT_WAY))
+		return 0;
+	workload.flags ^= WEFT_WORKLOAD_SHORT_WAY;
+	pass->changed = true;
+	return bpf_map_update_elem(pass->map->fd, key, &workload, BPF_EXIST) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int apply_short_way(struct datapath *datapath, bool on)
 {
-	struct short_way_pass workloads = { datapath_find_map(datapath, "weft_workloads"), on };
-	struct short_way_pass interfaces = { datapath_find_map(datapath, "weft_interfaces"), on };
-	int result = map_walk(workloads.map, check_short_way, &workloads);
+	struct short_way_pass workloads = { datapath_find_map(datapath, "weft_workloads"), on, false };
+	struct short_way_pass interfaces = { datapath_find_map(datapath, "weft_interfaces"), on, false };
+	int result = map_walk(workloads.map, set_short_way, &workloads);
 
 	datapath->apply->short_way = on;
-	return result == 0 ? map_walk(interfaces.map, check_short_way, &interfaces) : result;
+	if (result == 0)
+		result = map_walk(interfaces.map, set_short_way, &interfaces);
+	if (workloads.changed || interfaces.changed) /* tracked connections remember their way */
+		set_buffers(datapath->apply, control_buffers(datapath->apply));
+	return result;
 }

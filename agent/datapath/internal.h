@@ -25,7 +25,7 @@
 #define REASON_MAX 512 /* of the `reason` of datapath_open() and datapath_cleanup() */
 
 struct attach;	  /* attach.c */
-struct short_way; /* short_way.c */
+struct short_way_state; /* short_way.c */
 struct apply;	  /* apply.c */
 struct collect;	  /* collect.c */
 
@@ -68,8 +68,11 @@ struct datapath {
 	struct apply *apply;
 	struct collect *collect;
 	struct attach *attach;
-	struct short_way *short_way;
+	struct short_way_state *short_way;
 };
+
+/* Writes why something failed; cut where it does not fit. */
+void explain_failure(char reason[REASON_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* NULL when there is none. */
 struct map *datapath_find_map(const struct datapath *datapath, const char *name);

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "datapath/apply.h"
+#include "datapath/kernel_map.h"
 #include "datapath/place.h"
 #include "util/log.h"
 
@@ -29,7 +29,7 @@ static int find_places(struct datapath *datapath, const struct datapath_options 
 	while (length > 1 && wanted[length - 1] == '/')
 		length--;
 	if (wanted[0] != '/' || length >= sizeof(datapath->directory)) {
-		snprintf(reason, REASON_MAX, "--bpffs=%s is not an absolute path", wanted);
+		explain_failure(reason, "--bpffs=%s is not an absolute path", wanted);
 		return -EINVAL;
 	}
 	memcpy(datapath->directory, wanted, length);
@@ -44,6 +44,8 @@ static void set_control(struct datapath *datapath)
 	uint32_t ring = datapath_find_map(datapath, "weft_events")->capacity;
 	uint32_t flags = datapath->control->flags & ~(uint32_t)WEFT_CONTROL_DENY_DROP;
 
+	if (!datapath->control->epoch)
+		datapath->control->epoch = 1; /* 0 in a tracked connection means that nobody has decided it */
 	if (datapath->options.deny_drop)
 		flags |= WEFT_CONTROL_DENY_DROP;
 	__atomic_store_n(&datapath->control->flags, flags, __ATOMIC_RELEASE);
@@ -70,7 +72,7 @@ static int make_unknown_traffic(const struct datapath *datapath, char reason[REA
 			}
 	free(zero);
 	if (result < 0)
-		snprintf(reason, REASON_MAX, "the counters of unknown traffic cannot be made: %s. Raise --max-traffic",
+		explain_failure(reason, "the counters of unknown traffic cannot be made: %s. Raise --max-traffic",
 			 strerror(-result));
 	return result;
 }
@@ -88,7 +90,7 @@ static int pin_abi(const struct datapath *datapath, char reason[REASON_MAX])
 	if (fd >= 0)
 		close(fd);
 	if (result < 0)
-		snprintf(reason, REASON_MAX, "%s/abi cannot be pinned: %s", datapath->directory, strerror(-result));
+		explain_failure(reason, "%s/abi cannot be pinned: %s", datapath->directory, strerror(-result));
 	return result;
 }
 
@@ -99,7 +101,7 @@ static int start_rooms(struct datapath *datapath, char reason[REASON_MAX])
 	if (result == 0)
 		result = collect_new(datapath);
 	if (result < 0) {
-		snprintf(reason, REASON_MAX, "what is pinned below %s cannot be read: %s", datapath->directory, strerror(-result));
+		explain_failure(reason, "what is pinned below %s cannot be read: %s", datapath->directory, strerror(-result));
 		return result;
 	}
 	result = short_way_open(datapath, reason);
@@ -136,7 +138,7 @@ int datapath_open(struct datapath **ret, const struct datapath_options *options,
 	int result;
 
 	if (!datapath) {
-		snprintf(reason, REASON_MAX, "no memory");
+		explain_failure(reason, "no memory");
 		return -ENOMEM;
 	}
 	datapath->options = *options;
@@ -174,8 +176,6 @@ void datapath_heartbeat(struct datapath *datapath)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	__atomic_store_n(&datapath->control->heartbeat, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
 			 __ATOMIC_RELEASE);
-	if (datapath->apply)
-		apply_echo(datapath->apply);
 }
 
 struct room {
@@ -236,7 +236,7 @@ int datapath_cleanup(const struct datapath_options *options, char reason[512])
 	if (result == 0) {
 		result = remove_all(directory);
 		if (result < 0)
-			snprintf(reason, REASON_MAX, "not all below %s could be removed: %s", directory, strerror(-result));
+			explain_failure(reason, "not all below %s could be removed: %s", directory, strerror(-result));
 	}
 	close(lock);
 	return result;

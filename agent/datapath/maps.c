@@ -94,7 +94,7 @@ static int choose(struct datapath *datapath, struct bpf_map *definition, struct 
 		map->old = fd;
 	}
 	if (result < 0)
-		snprintf(reason, REASON_MAX, "the pinned map %s/maps/%s cannot be opened: %s", datapath->directory, map->name,
+		explain_failure(reason, "the pinned map %s/maps/%s cannot be opened: %s", datapath->directory, map->name,
 			 strerror(-result));
 	return result;
 }
@@ -136,7 +136,7 @@ static int keep_new(struct datapath *datapath, struct bpf_object *object, char r
 		if (result == 0 && map->old < 0)
 			result = datapath_pin(datapath, map->fd, relative);
 		if (result < 0) {
-			snprintf(reason, REASON_MAX, "%s/%s cannot be pinned: %s", datapath->directory, relative,
+			explain_failure(reason, "%s/%s cannot be pinned: %s", datapath->directory, relative,
 				 strerror(-result));
 			return result;
 		}
@@ -169,7 +169,7 @@ static int count_entries(struct datapath *datapath, char reason[REASON_MAX])
 		map->entries = 0;
 		result = map_walk(map, count_entry, &map->entries);
 		if (result < 0) {
-			snprintf(reason, REASON_MAX, "the map %s cannot be read: %s", map->name, strerror(-result));
+			explain_failure(reason, "the map %s cannot be read: %s", map->name, strerror(-result));
 			return result;
 		}
 	}
@@ -196,7 +196,7 @@ static int share_arrays(struct datapath *datapath, char reason[REASON_MAX])
 	if (result == 0 && !datapath->control)
 		result = -ENOMEM;
 	if (result < 0)
-		snprintf(reason, REASON_MAX, "the maps cannot be mapped into memory: %s", strerror(-result));
+		explain_failure(reason, "the maps cannot be mapped into memory: %s", strerror(-result));
 	return result;
 }
 
@@ -214,7 +214,7 @@ static int check_ring(const struct datapath *datapath, char reason[REASON_MAX])
 
 	if (!bytes || (!(bytes & (bytes - 1)) && bytes % (uint32_t)sysconf(_SC_PAGESIZE) == 0))
 		return 0;
-	snprintf(reason, REASON_MAX, "--ring-bytes=%u is not a power of two of at least %ld", bytes, sysconf(_SC_PAGESIZE));
+	explain_failure(reason, "--ring-bytes=%u is not a power of two of at least %ld", bytes, sysconf(_SC_PAGESIZE));
 	return -EINVAL;
 }
 

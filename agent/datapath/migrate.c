@@ -108,7 +108,7 @@ int migrate_copy(struct datapath *datapath, char reason[REASON_MAX])
 		log_info("map %s has another layout than the pinned one: its contents move over", map->name);
 		result = copy_map(map, BPF_ANY);
 		if (result < 0) {
-			snprintf(reason, REASON_MAX, "the contents of the map %s cannot be copied to its new layout: %s",
+			explain_failure(reason, "the contents of the map %s cannot be copied to its new layout: %s",
 				 map->name, strerror(-result));
 			return result;
 		}
@@ -153,7 +153,7 @@ int migrate_pin(struct datapath *datapath, char reason[REASON_MAX])
 		int result = map->old >= 0 && map->created ? pin_in_place(datapath, map) : 0;
 
 		if (result < 0) {
-			snprintf(reason, REASON_MAX, "%s/maps/%s cannot be replaced: %s", datapath->directory, map->name,
+			explain_failure(reason, "%s/maps/%s cannot be replaced: %s", datapath->directory, map->name,
 				 strerror(-result));
 			return result;
 		}
@@ -182,7 +182,7 @@ int migrate_finish(struct datapath *datapath, char reason[REASON_MAX])
 		int result = map->old >= 0 ? finish(datapath, map) : 0;
 
 		if (result < 0) {
-			snprintf(reason, REASON_MAX, "the former map %s cannot be let go: %s", map->name, strerror(-result));
+			explain_failure(reason, "the former map %s cannot be let go: %s", map->name, strerror(-result));
 			return result;
 		}
 	}

@@ -96,11 +96,11 @@ static int explain_not_permitted(const char *what, char reason[REASON_MAX])
 	const char *missing = missing_capability();
 
 	if (missing)
-		snprintf(reason, REASON_MAX,
+		explain_failure(reason, 
 			 "the kernel does not let this process load %s: it lacks %s. Run weftd as root, or with CAP_BPF, "
 			 "CAP_PERFMON and CAP_NET_ADMIN", what, missing);
 	else
-		snprintf(reason, REASON_MAX,
+		explain_failure(reason, 
 			 "the kernel does not let this process load %s although it has the capabilities: a seccomp filter, "
 			 "kernel lockdown or a security module forbids it", what);
 	return -EPERM;
@@ -116,22 +116,22 @@ int objects_explain(const char *what, int error, char reason[REASON_MAX])
 			return explain_not_permitted(what, reason);
 	}
 	if (error == -ENOMEM || error == -ENOSPC) {
-		snprintf(reason, REASON_MAX, "no memory for %s: %s. Lower the capacities (--max-...) or give the node more",
+		explain_failure(reason, "no memory for %s: %s. Lower the capacities (--max-...) or give the node more",
 			 what, strerror(-error));
 		return error;
 	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
-		snprintf(reason, REASON_MAX, "kernel %s has no BTF, which %s needs: run one with CONFIG_DEBUG_INFO_BTF=y",
+		explain_failure(reason, "kernel %s has no BTF, which %s needs: run one with CONFIG_DEBUG_INFO_BTF=y",
 			 kernel.release, what);
 		return -ENOTSUP;
 	}
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
 		if (libbpf_probe_bpf_prog_type(needed[i].type, NULL) == 0) {
-			snprintf(reason, REASON_MAX, "kernel %s has no %s programs: run one with %s=y", kernel.release,
+			explain_failure(reason, "kernel %s has no %s programs: run one with %s=y", kernel.release,
 				 needed[i].name, needed[i].option);
 			return -ENOTSUP;
 		}
-	snprintf(reason, REASON_MAX, "kernel %s refuses %s: %s. Its reasons are in the log with --log-level=debug; "
+	explain_failure(reason, "kernel %s refuses %s: %s. Its reasons are in the log with --log-level=debug; "
 		 "Weft needs Linux 6.1 or later", kernel.release, what, strerror(-error));
 	return error;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <mntent.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,15 @@
 #include <unistd.h>
 
 #define DEFAULT_BPFFS "/sys/fs/bpf"
+
+void explain_failure(char reason[REASON_MAX], const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, REASON_MAX, format, arguments);
+	va_end(arguments);
+}
 
 static int make_directories(const char *directory)
 {
@@ -57,10 +67,10 @@ static int check_bpffs(const char *directory, char reason[REASON_MAX])
 	if (result > 0)
 		return 0;
 	if (result < 0) {
-		snprintf(reason, REASON_MAX, "%s: %s", directory, strerror(-result));
+		explain_failure(reason, "%s: %s", directory, strerror(-result));
 		return result;
 	}
-	snprintf(reason, REASON_MAX,
+	explain_failure(reason, 
 		 "%s is not on a bpf file system: mount one (mount -t bpf bpf %s) or name a directory of another with --bpffs",
 		 directory, DEFAULT_BPFFS);
 	return -ENODEV;
@@ -104,9 +114,9 @@ int place_lock(const char *directory, bool make, int *ret_fd, char reason[REASON
 			result = open_locked(directory, ret_fd);
 	} while (result == -EAGAIN);
 	if (result == -EBUSY)
-		snprintf(reason, REASON_MAX, "another weftd works on %s: stop it, or give this one another --bpffs", directory);
+		explain_failure(reason, "another weftd works on %s: stop it, or give this one another --bpffs", directory);
 	else if (result < 0)
-		snprintf(reason, REASON_MAX, "%s: %s", directory, strerror(-result));
+		explain_failure(reason, "%s: %s", directory, strerror(-result));
 	return result;
 }
 
@@ -135,13 +145,13 @@ int place_find_cgroup(const char *wanted, char **ret, char reason[REASON_MAX])
 	if (!wanted) {
 		result = find_mount(ret);
 		if (result < 0)
-			snprintf(reason, REASON_MAX,
+			explain_failure(reason, 
 				 "no cgroup2 is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup) or name its directory "
 				 "with --cgroup");
 		return result;
 	}
 	if (statfs(wanted, &status) < 0 || status.f_type != CGROUP2_SUPER_MAGIC) {
-		snprintf(reason, REASON_MAX, "--cgroup=%s is not a directory of a cgroup2 file system", wanted);
+		explain_failure(reason, "--cgroup=%s is not a directory of a cgroup2 file system", wanted);
 		return -ENODEV;
 	}
 	*ret = strdup(wanted);

@@ -273,7 +273,7 @@ static int attach_all(struct datapath *datapath, int cgroup, char reason[REASON_
 		if (result == -EPERM)
 			return objects_explain(program->name, result, reason);
 		if (result < 0)
-			snprintf(reason, REASON_MAX, "program %s cannot be attached at %s or pinned below %s: %s", program->name,
+			explain_failure(reason, "program %s cannot be attached at %s or pinned below %s: %s", program->name,
 				 datapath->options.cgroup, datapath->directory, strerror(-result));
 	}
 	return result;
@@ -286,7 +286,7 @@ int programs_attach(struct datapath *datapath, char reason[REASON_MAX])
 
 	if (cgroup < 0) {
 		result = -errno;
-		snprintf(reason, REASON_MAX, "cgroup %s: %s", datapath->options.cgroup, strerror(-result));
+		explain_failure(reason, "cgroup %s: %s", datapath->options.cgroup, strerror(-result));
 		return result;
 	}
 	result = attach_all(datapath, cgroup, reason);
@@ -297,7 +297,7 @@ int programs_attach(struct datapath *datapath, char reason[REASON_MAX])
 	if (result == 0)
 		result = place_each(datapath->directory, "programs", drop_unknown, &programs);
 	if (result < 0)
-		snprintf(reason, REASON_MAX, "what another version pinned below %s cannot be removed: %s", datapath->directory,
+		explain_failure(reason, "what another version pinned below %s cannot be removed: %s", datapath->directory,
 			 strerror(-result));
 	return result;
 }

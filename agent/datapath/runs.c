@@ -17,8 +17,8 @@ int runs_init(struct runs *runs, struct shared_array *rules)
 {
 	*runs = (struct runs){
 		.rules = rules,
-		.by_first = HASH_OF(struct run, first),
-		.by_content = HASH_OF(struct run, content),
+		.by_first = SET_BY(struct run, first),
+		.by_content = SET_BY(struct run, content),
 	};
 	return ranges_init(&runs->ranges, rules->capacity);
 }
@@ -28,10 +28,10 @@ void runs_clear(struct runs *runs)
 	size_t position = 0;
 	struct run *run;
 
-	while ((run = hash_next(&runs->by_first, &position)))
+	while ((run = hash_set_next(&runs->by_first, &position)))
 		free(run);
-	hash_clear(&runs->by_first);
-	hash_clear(&runs->by_content);
+	hash_set_clear(&runs->by_first);
+	hash_set_clear(&runs->by_content);
 	ranges_clear(&runs->ranges);
 }
 
@@ -44,21 +44,21 @@ static int run_add(struct runs *runs, uint32_t first, uint32_t count, uint64_t c
 {
 	struct run *run = malloc(sizeof(*run));
 
-	if (!run || hash_reserve(&runs->by_first) < 0 || hash_reserve(&runs->by_content) < 0) {
+	if (!run || hash_set_reserve(&runs->by_first) < 0 || hash_set_reserve(&runs->by_content) < 0) {
 		free(run);
 		return -ENOMEM;
 	}
 	*run = (struct run){ .first = first, .count = count, .content = content, .references = 1 };
-	run->shared = !hash_find(&runs->by_content, &content);
-	hash_insert(&runs->by_first, run);
+	run->shared = !hash_set_find(&runs->by_content, &content);
+	hash_set_put(&runs->by_first, run, NULL);
 	if (run->shared)
-		hash_insert(&runs->by_content, run);
+		hash_set_put(&runs->by_content, run, NULL);
 	return 0;
 }
 
 int runs_adopt(struct runs *runs, uint32_t first, uint32_t count)
 {
-	struct run *run = hash_find(&runs->by_first, &first);
+	struct run *run = hash_set_find(&runs->by_first, &first);
 	const struct weft_rule *rules;
 	int result;
 
@@ -71,7 +71,7 @@ int runs_adopt(struct runs *runs, uint32_t first, uint32_t count)
 		return -EINVAL;
 	result = ranges_reserve(&runs->ranges, first, count);
 	if (result == 0)
-		result = run_add(runs, first, count, hash_bytes(rules, count * sizeof(*rules)));
+		result = run_add(runs, first, count, hash_bytes(HASH_START, rules, count * sizeof(*rules)));
 	return result;
 }
 
@@ -80,8 +80,8 @@ int runs_settle(struct runs *runs) { return ranges_settle(&runs->ranges); }
 int runs_get(struct runs *runs, const struct weft_rule *rules, uint32_t count, uint32_t *ret_first)
 {
 	size_t size = count * sizeof(*rules);
-	uint64_t content = hash_bytes(rules, size);
-	struct run *run = hash_find(&runs->by_content, &content);
+	uint64_t content = hash_bytes(HASH_START, rules, size);
+	struct run *run = hash_set_find(&runs->by_content, &content);
 	uint32_t first;
 	void *room;
 	int result;
@@ -107,13 +107,13 @@ int runs_get(struct runs *runs, const struct weft_rule *rules, uint32_t count, u
 
 void runs_put(struct runs *runs, uint32_t first)
 {
-	struct run *run = hash_find(&runs->by_first, &first);
+	struct run *run = hash_set_find(&runs->by_first, &first);
 
 	if (!run || --run->references)
 		return;
-	hash_remove(&runs->by_first, &run->first);
+	hash_set_take(&runs->by_first, &run->first);
 	if (run->shared)
-		hash_remove(&runs->by_content, &run->content);
+		hash_set_take(&runs->by_content, &run->content);
 	ranges_give(&runs->ranges, run->first, run->count);
 	free(run);
 }

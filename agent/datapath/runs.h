@@ -12,10 +12,13 @@
 #include "util/hash.h"
 #include "weft/abi.h"
 
+/* An empty set of structures found by one of their fields. */
+#define SET_BY(type, field) { .key_offset = offsetof(type, field), .key_size = sizeof(((type *)0)->field) }
+
 struct runs {
 	struct shared_array *rules; /* weft_rules */
 	struct ranges ranges;
-	struct hash by_first, by_content;
+	struct hash_set by_first, by_content;
 };
 
 /* `rules` must outlive it. 0 or -ENOMEM. */
