@@ -19,8 +19,6 @@ struct agent {
 	struct api *api;
 	struct event *load_event; /* activate it when something that load() reads has changed */
 	uint64_t started;	  /* CLOCK_REALTIME ns */
-	/* from a model change until it was in the maps: telemetry shows it as a histogram */
-	void (*loaded)(uint64_t nanoseconds, void *context);
 };
 
 #endif
