@@ -174,8 +174,10 @@ static __always_inline void forget(struct bpf_sock_addr *ctx)
 {
 	struct weft_socket *socket = ctx->sk ? bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, 0) : 0;
 
-	if (socket)
-		socket->flags &= WEFT_SOCKET_UDP_PEERS;
+	if (!socket)
+		return;
+	socket->flags &= WEFT_SOCKET_UDP_PEERS;
+	socket->opened = 0;
 }
 
 static __always_inline struct weft_socket *socket_make(struct bpf_sock_addr *ctx)

@@ -59,6 +59,34 @@ static __always_inline bool addr_equal(const struct weft_addr *a, const struct w
 	       a->word[3] == b->word[3];
 }
 
+/* memcmp order of (address, port): below 0, 0, above 0 */
+static __always_inline int end_compare(const struct weft_addr *a, __be16 a_port, const struct weft_addr *b, __be16 b_port)
+{
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		if (a->word[i] != b->word[i])
+			return bpf_ntohl(a->word[i]) < bpf_ntohl(b->word[i]) ? -1 : 1;
+	return (int)bpf_ntohs(a_port) - (int)bpf_ntohs(b_port);
+}
+
+/* Fills in a zeroed `key`, but for the protocol, and returns which end of it the source is. */
+static __always_inline __u8 conn_key_set(struct weft_conn_key *key, const struct weft_addr *source, __be16 source_port,
+					 const struct weft_addr *destination, __be16 destination_port)
+{
+	if (end_compare(source, source_port, destination, destination_port) <= 0) {
+		key->addr[0] = *source;
+		key->addr[1] = *destination;
+		key->port[0] = source_port;
+		key->port[1] = destination_port;
+		return 0;
+	}
+	key->addr[0] = *destination;
+	key->addr[1] = *source;
+	key->port[0] = destination_port;
+	key->port[1] = source_port;
+	return 1;
+}
+
 static __always_inline const struct weft_address *weft_find_address(const struct weft_addr *addr)
 {
 	return bpf_map_lookup_elem(&weft_addresses, addr);

@@ -7,8 +7,6 @@
  */
 #include "lib/conntrack.h"
 
-#define FLOW_DENIAL_INTERVAL 1000000000ull /* ns between records of the same kind of denial */
-
 /* A packet's connection as records name it: source is the initiator. */
 struct flow {
 	__u32 source_identity;
@@ -76,16 +74,8 @@ static __always_inline bool flow_denial_is_news(const struct packet *packet, con
 		.protocol = packet->key.protocol,
 		.reason = flow->reason,
 	};
-	__u64 now = bpf_ktime_get_ns();
-	__u64 *last = bpf_map_lookup_elem(&weft_denials, &key);
 
-	if (last && now - *last < FLOW_DENIAL_INTERVAL)
-		return false;
-	if (last)
-		*last = now;
-	else /* at worst there is one record too many */
-		bpf_map_update_elem(&weft_denials, &key, &now, BPF_ANY);
-	return true;
+	return denial_is_news(&key);
 }
 
 SUBPROGRAM int flow_denied(const struct packet *packet, const struct flow *flow)

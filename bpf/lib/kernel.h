@@ -16,6 +16,7 @@ struct sock_common {
 	__be16 skc_dport; /* network order */
 	__u16 skc_num;	  /* local port, host order */
 	unsigned short skc_family;
+	unsigned long skc_flags; /* bit numbers: enum sock_flags */
 	int skc_bound_dev_if;
 	struct in6_addr skc_v6_daddr; /* IPv4 peers of an AF_INET6 socket are v4-mapped */
 	struct in6_addr skc_v6_rcv_saddr;
@@ -23,7 +24,6 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
-	unsigned long sk_flags; /* bit numbers: enum sock_flags */
 };
 
 struct inet_sock {
@@ -36,12 +36,11 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
-	__u32 snd_una;
-	__u32 write_seq;
 	__u32 srtt_us; /* smoothed round trip time << 3 */
 	__u32 total_retrans;
-	__u64 bytes_acked;    /* SYN and FIN count as one each */
-	__u64 bytes_received; /* FIN counts as one */
+	__u64 bytes_sent; /* payload alone */
+	__u64 bytes_retrans;
+	__u64 bytes_received; /* the peer's FIN counts as one */
 };
 
 struct udp_sock {

@@ -321,32 +321,11 @@ static __always_inline bool packet_transport(struct __sk_buff *skb, struct packe
 	}
 }
 
-/* memcmp order of (address, port), see struct weft_conn_key */
-static __always_inline bool comes_first(const struct network *network)
-{
-#pragma unroll
-	for (int i = 0; i < 4; i++)
-		if (network->source.word[i] != network->destination.word[i])
-			return bpf_ntohl(network->source.word[i]) < bpf_ntohl(network->destination.word[i]);
-	return bpf_ntohs(network->port[0]) <= bpf_ntohs(network->port[1]);
-}
-
 /* Fills in a zeroed `key` and returns the end that the packet comes from. */
 static __always_inline __u8 conn_key_make(struct weft_conn_key *key, const struct network *network)
 {
 	key->protocol = network->protocol;
-	if (comes_first(network)) {
-		key->addr[0] = network->source;
-		key->addr[1] = network->destination;
-		key->port[0] = network->port[0];
-		key->port[1] = network->port[1];
-		return 0;
-	}
-	key->addr[0] = network->destination;
-	key->addr[1] = network->source;
-	key->port[0] = network->port[1];
-	key->port[1] = network->port[0];
-	return 1;
+	return conn_key_set(key, &network->source, network->port[0], &network->destination, network->port[1]);
 }
 
 static __always_inline bool has_ports(__u8 protocol)

@@ -47,18 +47,6 @@ static __always_inline const struct weft_slot *slot_draw(struct weft_service *se
 	return slot_at(service, slot->alias);
 }
 
-/* In the order of weft_slots: below 0, 0, above 0. */
-static __always_inline int slot_compare(const struct weft_slot *slot, const struct weft_affinity *wanted)
-{
-	for (int i = 0; i < 4; i++) {
-		__u32 a = bpf_ntohl(slot->addr.word[i]), b = bpf_ntohl(wanted->addr.word[i]);
-
-		if (a != b)
-			return a < b ? -1 : 1;
-	}
-	return (int)bpf_ntohs(slot->port) - (int)bpf_ntohs(wanted->port);
-}
-
 static __always_inline const struct weft_slot *slot_search(const struct weft_service *service,
 							    const struct weft_affinity *wanted)
 {
@@ -74,7 +62,7 @@ static __always_inline const struct weft_slot *slot_search(const struct weft_ser
 		slot = slot_at(service, middle);
 		if (!slot)
 			break;
-		order = slot_compare(slot, wanted);
+		order = end_compare(&slot->addr, slot->port, &wanted->addr, wanted->port);
 		if (!order)
 			return slot;
 		if (order < 0)

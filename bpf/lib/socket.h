@@ -20,8 +20,8 @@ struct tcp_state {
 	__u32 srtt_us;
 	__u32 retransmits;
 	__u32 pad;
-	__u64 acked;	/* payload that the other end has */
-	__u64 received; /* payload from the other end */
+	__u64 sent;	/* payload, what was sent again not counted again */
+	__u64 received; /* payload */
 };
 
 static __always_inline struct weft_addr addr_v6(const struct in6_addr *addr)
@@ -49,28 +49,21 @@ static __always_inline bool addr_is_loopback(const struct weft_addr *addr)
 	       (!addr->word[3] || addr->word[3] == bpf_htonl(1));
 }
 
-/*
- * The kernel's counts include what is no payload: the SYN of a client (the child of a listener starts behind its own), the
- * FIN that was sent, once acknowledged (then nothing written is unacknowledged), and the FIN that was received.
- */
-static __always_inline void tcp_state_read(const struct tcp_sock *tcp, const struct weft_socket *socket, bool fin_sent,
-					   struct tcp_state *state)
+static __always_inline void tcp_state_read(const struct tcp_sock *tcp, struct tcp_state *state)
 {
-	const struct sock *sock = &tcp->inet_conn.icsk_inet.sk;
-	__u64 syn = !(socket->flags & WEFT_SOCKET_SERVER);
-	__u64 fin = fin_sent && tcp->snd_una == tcp->write_seq;
-	__u64 peer_fin = !!(sock->sk_flags & SOCK_DONE_BIT);
+	const struct sock_common *sock = &tcp->inet_conn.icsk_inet.sk.__sk_common;
+	__u64 fin = !!(sock->skc_flags & SOCK_DONE_BIT);
 
-	state->local_addr = sock_local(&sock->__sk_common);
-	state->remote_addr = sock_remote(&sock->__sk_common);
-	state->local_port = bpf_htons(sock->__sk_common.skc_num);
-	state->remote_port = sock->__sk_common.skc_dport;
+	state->local_addr = sock_local(sock);
+	state->remote_addr = sock_remote(sock);
+	state->local_port = bpf_htons(sock->skc_num);
+	state->remote_port = sock->skc_dport;
 	state->srtt_us = tcp->srtt_us >> 3;
 	state->retransmits = tcp->total_retrans;
-	state->acked = tcp->bytes_acked;
-	state->acked -= state->acked >= syn + fin ? syn + fin : state->acked;
+	state->sent = tcp->bytes_sent - tcp->bytes_retrans;
 	state->received = tcp->bytes_received;
-	state->received -= state->received >= peer_fin ? peer_fin : state->received;
+	if (state->received >= fin)
+		state->received -= fin;
 }
 
 static __always_inline struct weft_traffic *socket_traffic(const struct weft_socket *socket, __u8 reason)
@@ -93,8 +86,8 @@ static __always_inline void socket_count_bytes(struct weft_socket *socket, const
 					       struct weft_traffic *traffic)
 {
 	bool server = socket->flags & WEFT_SOCKET_SERVER;
-	__u64 sent = server ? state->received : state->acked;
-	__u64 received = server ? state->acked : state->received;
+	__u64 sent = server ? state->received : state->sent;
+	__u64 received = server ? state->sent : state->received;
 
 	if (traffic) {
 		count(&traffic->sent, sent - socket->sent);
@@ -141,8 +134,8 @@ static __always_inline struct weft_event *socket_event(const struct weft_socket 
 	event->pid = socket->pid;
 	event->srtt_us = state->srtt_us;
 	event->retransmits = state->retransmits;
-	event->sent = server ? state->received : state->acked;
-	event->received = server ? state->acked : state->received;
+	event->sent = server ? state->received : state->sent;
+	event->received = server ? state->sent : state->received;
 	return event;
 }
 

@@ -245,7 +245,7 @@ struct weft_socket {
 	__u32 rule;	  /* that allowed it at connect() */
 	__u32 identity;	  /* of the remote end, when it was established */
 	__u32 local_identity;
-	__u64 opened;	  /* CLOCK_MONOTONIC ns of connect() or accept */
+	__u64 opened;	  /* CLOCK_MONOTONIC ns of connect() or accept; 0: no connection, the rest is void */
 	__u64 established; /* CLOCK_MONOTONIC ns; 0: not yet */
 	__u64 sent;	  /* bytes that weft_traffic has counted already */
 	__u64 received;

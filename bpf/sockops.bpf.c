@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The life of the pods' TCP connections, as their sockets tell it: established, failed, closed. Counters, records and the
+ * state of backends come from here. A socket without state in weft_sockets is none of ours: see connect.bpf.c for clients.
+ */
+#include "lib/socket.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static __always_inline struct weft_socket *state_of(struct bpf_sock_ops *ctx)
+{
+	return ctx->sk ? bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, 0) : 0;
+}
+
+static __always_inline bool read_tcp(struct bpf_sock_ops *ctx, struct tcp_state *state)
+{
+	struct bpf_sock *sock = ctx->sk;
+	struct tcp_sock *tcp = sock ? bpf_skc_to_tcp_sock(sock) : 0;
+
+	if (!tcp)
+		return false;
+	tcp_state_read(tcp, state);
+	return true;
+}
+
+/* Without it the end of the connection goes by unseen. */
+static __always_inline void watch_states(struct bpf_sock_ops *ctx)
+{
+	if (bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG))
+		count_error(WEFT_PLACE_SOCKOPS_FLAGS);
+}
+
+/* NULL when the socket did not go through a service; a backend that has just been taken away is counted. */
+static __always_inline struct weft_backend *backend_of(const struct weft_socket *socket)
+{
+	struct weft_backend_key key = {
+		.addr = socket->backend_addr, .port = socket->backend_port, .protocol = socket->protocol
+	};
+	struct weft_backend *backend;
+
+	if (!(socket->flags & WEFT_SOCKET_TRANSLATED))
+		return 0;
+	backend = bpf_map_lookup_elem(&weft_backends, &key);
+	if (!backend)
+		count_error(WEFT_PLACE_BACKEND_STATE);
+	return backend;
+}
+
+/* Exponentially weighted mean, weight 1/8; the first sample is the mean. Two CPUs at once may lose a sample: no harm. */
+static __always_inline void mean_add(__u64 *mean, __u64 sample)
+{
+	*mean = *mean ? *mean - (*mean >> 3) + (sample >> 3) : sample;
+}
+
+static __always_inline void count_opened(struct weft_socket *socket)
+{
+	struct weft_traffic *traffic = socket_traffic(socket, WEFT_REASON_NONE);
+
+	if (traffic)
+		count(&traffic->opened, 1);
+	socket->flags |= WEFT_SOCKET_COUNTED;
+}
+
+static __always_inline void backend_opened(const struct weft_socket *socket)
+{
+	struct weft_backend *backend = backend_of(socket);
+
+	if (!backend)
+		return;
+	count(&backend->opened, 1);
+	count(&backend->active, 1);
+	backend->last_used = socket->established;
+	mean_add(&backend->connect_us, (socket->established - socket->opened) / 1000);
+}
+
+static __always_inline void record_established(struct bpf_sock_ops *ctx, const struct weft_socket *socket,
+					       const struct tcp_state *state, enum weft_event_type type)
+{
+	struct weft_event *event;
+
+	if (!records_wanted())
+		return;
+	event = socket_event(socket, state, type);
+	if (!event)
+		return;
+	event->socket_cookie = bpf_get_socket_cookie(ctx);
+	event->duration = socket->established - socket->opened;
+	event_submit(event);
+}
+
+static __always_inline void connected(struct bpf_sock_ops *ctx)
+{
+	struct weft_socket *socket = state_of(ctx);
+	struct tcp_state state;
+
+	if (!socket || !socket->opened || socket->flags & WEFT_SOCKET_COUNTED || !read_tcp(ctx, &state))
+		return;
+	socket->established = bpf_ktime_get_ns();
+	count_opened(socket);
+	backend_opened(socket);
+	record_established(ctx, socket, &state, WEFT_EVENT_CONNECT);
+}
+
+/* What the program at the interface noted when it let the connection's first packet in. */
+static __always_inline __u32 rule_of_accept(const struct tcp_state *state)
+{
+	struct weft_conn_key key = { .protocol = IPPROTO_TCP };
+	const struct weft_conn *conn;
+
+	conn_key_set(&key, &state->local_addr, state->local_port, &state->remote_addr, state->remote_port);
+	conn = bpf_map_lookup_elem(&weft_conntrack, &key);
+	return conn ? conn->rule[WEFT_INGRESS] : WEFT_RULE_NONE;
+}
+
+/* The pod whose server accepted, unless it is none of ours, the node itself, or the client is the same pod. */
+static __always_inline const struct weft_workload *server_of(__u64 netns_cookie, const struct tcp_state *state)
+{
+	const struct weft_workload *workload = bpf_map_lookup_elem(&weft_workloads, &netns_cookie);
+
+	if (!workload || workload->flags & WEFT_WORKLOAD_HOST || addr_is_loopback(&state->remote_addr) ||
+	    addr_equal(&state->remote_addr, &state->local_addr))
+		return 0;
+	return workload;
+}
+
+/* One process per listener is the exception, so there is no pid: whoever accepts is not known yet. */
+static __always_inline void accepted(struct bpf_sock_ops *ctx)
+{
+	__u64 netns_cookie = bpf_get_netns_cookie(ctx);
+	const struct weft_workload *workload;
+	struct weft_socket *socket;
+	struct tcp_state state;
+
+	if (!bpf_map_lookup_elem(&weft_workloads, &netns_cookie) || !read_tcp(ctx, &state))
+		return;
+	workload = server_of(netns_cookie, &state);
+	if (!workload || !ctx->sk)
+		return;
+	socket = bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		count_error(WEFT_PLACE_SOCKET_STORAGE);
+		return;
+	}
+	socket->flags = WEFT_SOCKET_SERVER;
+	socket->protocol = IPPROTO_TCP;
+	socket->netns_cookie = netns_cookie;
+	socket->local_identity = workload->identity[newer_buffer(buffers_now())];
+	socket->identity = identity_now(&state.remote_addr);
+	socket->rule = rule_of_accept(&state);
+	socket->opened = socket->established = bpf_ktime_get_ns();
+	watch_states(ctx);
+	count_opened(socket);
+	record_established(ctx, socket, &state, WEFT_EVENT_ACCEPT);
+}
+
+/* A connection that never stood counts as opened and closed, so that the difference stays what is open. */
+static __always_inline void failed(struct bpf_sock_ops *ctx, struct weft_socket *socket, const struct tcp_state *state)
+{
+	struct weft_traffic *traffic = socket_traffic(socket, WEFT_REASON_CONNECT_FAILED);
+	struct weft_backend *backend = backend_of(socket);
+	struct weft_event *event;
+
+	if (traffic) {
+		count(&traffic->opened, 1);
+		count(&traffic->closed, 1);
+		count(&traffic->retransmits, state->retransmits);
+	}
+	if (backend) {
+		count(&backend->failed, 1);
+		backend->last_used = bpf_ktime_get_ns();
+	}
+	event = records_wanted() ? socket_event(socket, state, WEFT_EVENT_FAIL) : 0;
+	if (!event)
+		return;
+	event->socket_cookie = bpf_get_socket_cookie(ctx);
+	event->reason = WEFT_REASON_CONNECT_FAILED;
+	event->duration = event->time - socket->opened;
+	event_submit(event);
+}
+
+static __always_inline void backend_closed(const struct weft_socket *socket, const struct tcp_state *state)
+{
+	struct weft_backend *backend = backend_of(socket);
+
+	if (!backend)
+		return;
+	if (backend->active) /* the entry may be newer than the connection */
+		count(&backend->active, -1);
+	if (state->srtt_us)
+		mean_add(&backend->srtt_us, state->srtt_us);
+}
+
+static __always_inline void closed(struct bpf_sock_ops *ctx, struct weft_socket *socket, const struct tcp_state *state)
+{
+	struct weft_traffic *traffic = socket_traffic(socket, WEFT_REASON_NONE);
+	struct weft_event *event;
+
+	if (traffic)
+		count(&traffic->closed, 1);
+	socket_count_bytes(socket, state, traffic);
+	backend_closed(socket, state);
+	event = records_wanted() ? socket_event(socket, state, WEFT_EVENT_CLOSE) : 0;
+	if (!event)
+		return;
+	event->socket_cookie = bpf_get_socket_cookie(ctx);
+	event->duration = event->time - socket->established;
+	event_submit(event);
+}
+
+/* The state is of this connection alone: the same socket may connect again, to somewhere that is none of ours. */
+static __always_inline void ended(struct bpf_sock_ops *ctx)
+{
+	struct weft_socket *socket = state_of(ctx);
+	struct tcp_state state;
+
+	if (!socket || !socket->opened || !read_tcp(ctx, &state))
+		return;
+	if (socket->flags & WEFT_SOCKET_COUNTED)
+		closed(ctx, socket, &state);
+	else
+		failed(ctx, socket, &state);
+	socket->opened = 0;
+	socket->flags = 0;
+}
+
+SEC("sockops")
+int sock_ops(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		if (state_of(ctx))
+			watch_states(ctx);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		connected(ctx);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		accepted(ctx);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] == BPF_TCP_CLOSE)
+			ended(ctx);
+		break;
+	default:
+		break;
+	}
+	return 1;
+}
