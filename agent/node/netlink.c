@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 
 #include "util/addr.h"
-
-#define REPLY_BYTES 32768 /* what the kernel fills at most in one read of a dump */
+#include "util/netlink_ask.h"
 
 struct list {
 	void *items;
@@ -32,40 +31,6 @@ static void *list_add(struct list *list)
 		list->capacity = capacity;
 	}
 	return memset((char *)list->items + list->count++ * list->size, 0, list->size);
-}
-
-/* Sends `request` and hands each message of the answer to `each`. */
-static int ask(struct nlmsghdr *request, mnl_cb_t each, void *context)
-{
-	char *reply = malloc(REPLY_BYTES);
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	ssize_t size;
-	int result = MNL_CB_OK;
-
-	if (!reply || !socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		goto failed;
-	request->nlmsg_seq = 1;
-	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-		goto failed;
-	while (result > MNL_CB_STOP) {
-		size = mnl_socket_recvfrom(socket, reply, REPLY_BYTES);
-		if (size < 0)
-			goto failed;
-		result = mnl_cb_run(reply, (size_t)size, 1, mnl_socket_get_portid(socket), each, context);
-		if (result < 0)
-			goto failed;
-		if (!(request->nlmsg_flags & NLM_F_DUMP) && !(request->nlmsg_flags & NLM_F_ACK))
-			break;
-	}
-	mnl_socket_close(socket);
-	free(reply);
-	return 0;
-failed:
-	result = errno ? -errno : -ENOMEM;
-	if (socket)
-		mnl_socket_close(socket);
-	free(reply);
-	return result;
 }
 
 static int is_veth(const struct nlattr *info)
@@ -140,7 +105,7 @@ static int dump(uint16_t type, size_t header_size, mnl_cb_t each, struct list *l
 	message->nlmsg_type = type;
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	mnl_nlmsg_put_extra_header(message, header_size);
-	result = ask(message, each, list);
+	result = netlink_ask(NETLINK_ROUTE, message, each, list);
 	if (result < 0) {
 		free(list->items);
 		list->items = NULL;
@@ -192,5 +157,5 @@ int netlink_netns_id(int netns_fd, int32_t *ret)
 	mnl_nlmsg_put_extra_header(message, sizeof(struct rtgenmsg));
 	mnl_attr_put_u32(message, NETNSA_FD, (uint32_t)netns_fd);
 	*ret = NETNS_ID_NONE;
-	return ask(message, read_netns_id, ret);
+	return netlink_ask(NETLINK_ROUTE, message, read_netns_id, ret);
 }
