@@ -308,7 +308,7 @@ int attach_open(struct datapath *datapath, char reason[REASON_MAX])
 	datapath->attach = calloc(1, sizeof(*datapath->attach));
 	error = datapath->attach ? attach_interfaces(datapath->directory, &interfaces, &count) : -ENOMEM;
 	if (error)
-		snprintf(reason, REASON_MAX, "cannot read %.300s/interfaces: %s", datapath->directory, strerror(-error));
+		snprintf(reason, REASON_MAX, "cannot list the pins of interfaces: %s", strerror(-error));
 	for (size_t i = 0; i < count && !error; i++) {
 		bool exists = if_indextoname(interfaces[i], device);
 
@@ -335,7 +335,7 @@ int attach_cleanup(const char *directory, char reason[REASON_MAX])
 	int error = attach_interfaces(directory, &interfaces, &count), first = 0;
 
 	if (error) {
-		snprintf(reason, REASON_MAX, "cannot read %s/interfaces: %s", directory, strerror(-error));
+		snprintf(reason, REASON_MAX, "cannot list the pins of interfaces: %s", strerror(-error));
 		return error;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -349,7 +349,7 @@ int attach_cleanup(const char *directory, char reason[REASON_MAX])
 	free(interfaces);
 	if (!first && !pin_path(directory, "interfaces", path) && rmdir(path) && errno != ENOENT) {
 		first = -errno;
-		snprintf(reason, REASON_MAX, "cannot remove %.300s: %s", path, strerror(-first));
+		snprintf(reason, REASON_MAX, "cannot remove the directory of the pins of interfaces: %s", strerror(-first));
 	}
 	return first;
 }
