@@ -16,7 +16,7 @@ expect "connections through the service" "(server ?){$connections}" in_pod clien
 
 # labels of the traffic from client to server through the service, as one end counts it
 series=('source_workload="client"' 'destination_workload="server"' 'destination_service_name="server"'
-	'connection_security_policy="unknown"' 'response_flags="-"')
+	'connection_security_policy="none"' 'response_flags="-"')
 for reporter in source destination; do
 	label="reporter=\"$reporter\""
 	service=("${series[@]}")

@@ -156,7 +156,7 @@ bail_out()
 # both_networks "$@": a test that begins with this runs once with a bridge and once routed; $NETWORK says which.
 both_networks()
 {
-	local network status=0
+	local network child status=0
 
 	if [ $# -gt 0 ]; then
 		NETWORK=$1
@@ -164,7 +164,10 @@ both_networks()
 	fi
 	for network in bridge routed; do
 		printf '# --- %s\n' "$network"
-		bash "$0" "$network" || status=$?
+		bash "$0" "$network" &
+		child=$!
+		trap 'kill -TERM $child 2>/dev/null; wait $child; exit 143' INT TERM
+		wait $child || status=$?
 	done
 	exit "$status"
 }
