@@ -33,12 +33,6 @@ PODS_MADE=0
 
 # --- conditions ---
 
-# A moment, for loops that wait for a condition which nothing announces.
-pause()
-{
-	read -r -t 0.03 -u "$PAUSE_FD" || :
-}
-
 # eventually SECONDS COMMAND…: until COMMAND succeeds; 1 when it does not in SECONDS (more in a guest).
 eventually()
 {
@@ -216,8 +210,6 @@ open_run()
 	trap leave EXIT
 	RUN=$(mktemp -d "${TMPDIR:-/tmp}/$CLUSTER.XXXXXX")
 	at_end rm -rf "$RUN"
-	mkfifo "$RUN/pause"
-	exec {PAUSE_FD}<>"$RUN/pause"
 	MANIFESTS=$RUN/manifests
 	mkdir "$MANIFESTS" "$RUN/bpffs"
 	mount -t bpf bpf "$RUN/bpffs" || bail_out "no bpffs can be mounted"
