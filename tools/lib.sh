@@ -25,6 +25,20 @@ die()
 	exit 1
 }
 
+# A moment, for loops that wait for a condition which nothing announces.
+pause()
+{
+	local directory
+
+	if [ -z "${PAUSE_FD-}" ]; then
+		directory=$(mktemp -d)
+		mkfifo "$directory/pause"
+		exec {PAUSE_FD}<>"$directory/pause"
+		rm -r "$directory"
+	fi
+	read -r -t 0.03 -u "$PAUSE_FD" || :
+}
+
 # --- cleaning up: a stack of commands, run in reverse order at the end, however the end comes ---
 
 CLEANUP_STACK=()

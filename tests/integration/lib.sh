@@ -33,12 +33,6 @@ PODS_MADE=0
 
 # --- conditions ---
 
-# A moment, for loops that wait for a condition which nothing announces.
-pause()
-{
-	read -r -t 0.03 -u "$PAUSE_FD" || :
-}
-
 # eventually SECONDS COMMAND…: until COMMAND succeeds; 1 when it does not in SECONDS (more in a guest).
 eventually()
 {
@@ -156,7 +150,7 @@ bail_out()
 # both_networks "$@": a test that begins with this runs once with a bridge and once routed; $NETWORK says which.
 both_networks()
 {
-	local network status=0
+	local network child status=0
 
 	if [ $# -gt 0 ]; then
 		NETWORK=$1
@@ -164,7 +158,10 @@ both_networks()
 	fi
 	for network in bridge routed; do
 		printf '# --- %s\n' "$network"
-		bash "$0" "$network" || status=$?
+		bash "$0" "$network" &
+		child=$!
+		trap 'kill -TERM $child 2>/dev/null; wait $child; exit 143' INT TERM
+		wait $child || status=$?
 	done
 	exit "$status"
 }
@@ -213,8 +210,6 @@ open_run()
 	trap leave EXIT
 	RUN=$(mktemp -d "${TMPDIR:-/tmp}/$CLUSTER.XXXXXX")
 	at_end rm -rf "$RUN"
-	mkfifo "$RUN/pause"
-	exec {PAUSE_FD}<>"$RUN/pause"
 	MANIFESTS=$RUN/manifests
 	mkdir "$MANIFESTS" "$RUN/bpffs"
 	mount -t bpf bpf "$RUN/bpffs" || bail_out "no bpffs can be mounted"
