@@ -134,7 +134,6 @@ static int decode_cluster_ips(struct decoder *decoder, const cJSON *one, const c
 /* What needs telling though it is no unknown field. */
 static void report_service(struct decoder *decoder, const cJSON *type, const cJSON *distribution, const cJSON *source_ranges)
 {
-	const struct service_object *service = decoder->object;
 	const char *text = distribution ? distribution->valuestring : "";
 
 	if (type && !strcmp(type->valuestring, "NodePort"))
@@ -143,8 +142,6 @@ static void report_service(struct decoder *decoder, const cJSON *type, const cJS
 		decode_report(decoder, "trafficDistribution", "\"%.60s\" is not supported: traffic goes to all endpoints", text);
 	if (cJSON_GetArraySize(source_ranges))
 		decode_report(decoder, "loadBalancerSourceRanges", "is not enforced: write a NetworkPolicy");
-	if (!service->cluster_ip_count && !service->headless && !service->external_name)
-		decode_report(decoder, "clusterIP", "is missing, and there is nobody here to allocate one: give an address or None");
 }
 
 static int service_spec(struct decoder *decoder, const cJSON *json)

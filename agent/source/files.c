@@ -594,7 +594,7 @@ void files_read(struct files *files, const char *name)
 		.files = files, .file = find_or_add_file(files, name), .item = -1, .found = { .hash = claim_hash, .equal = claim_equal },
 	};
 	char *text = NULL;
-	size_t size;
+	size_t size = 0;
 	int error;
 
 	if (!loading.file) {
@@ -686,7 +686,7 @@ static const char *conflict_reason(const struct files *files, const struct claim
 	const struct claim *head = hash_set_find(&files->claims, claim);
 	char title[256];
 
-	snprintf(reason, 512, "%s is in %.200s too, which comes first: it is not taken from here", object_title(claim->object, title),
+	snprintf(reason, 512, "%s is in %.180s too, which comes first: it is not taken from here", object_title(claim->object, title),
 		 head->file->name);
 	return reason;
 }

@@ -20,8 +20,15 @@ struct source_problem {
 
 /*
  * `spec` is the text after --source=. Loads everything once before it returns, then watches from the event loop. After each
- * batch of model changes, `changed(context)` is called once. 0; -EINVAL: the spec is not understood, -ENOENT: no such
- * directory, other -errno: watching failed; each logged with what to do.
+ * batch of model changes, `changed(context)` is called once, from the loop; for what was there at first too.
+ *
+ * dir:PATH reads the files *.yaml, *.yml and *.json of the directory itself, not of directories in it, nor those whose name
+ * begins with a dot. An object that two files describe is taken from the one whose name comes first. A file with an error
+ * keeps its last good objects; of one that was never without error those that are right are taken. A directory that
+ * vanishes keeps its last objects until it is back.
+ *
+ * 0; -EINVAL: the spec is not understood, -ENOENT: no such directory, other -errno: watching failed; each logged with
+ * what to do.
  */
 int source_open(struct source **ret, struct event_base *base, struct model *model, const char *spec,
 		void (*changed)(void *context), void *context);
@@ -29,7 +36,11 @@ void source_close(struct source *source); /* NULL is fine */
 int source_each_problem(const struct source *source, int (*each)(const struct source_problem *problem, void *context),
 			void *context);
 struct source_counters { /* since start */
-	uint64_t files, objects, ignored_objects, parse_errors, reloads;
+	uint64_t files;		  /* read, each time counted */
+	uint64_t objects;	  /* decoded */
+	uint64_t ignored_objects; /* of kinds that Weft does not use */
+	uint64_t parse_errors;	  /* files read with a problem */
+	uint64_t reloads;	  /* batches that changed the model after the first */
 };
 void source_counters(const struct source *source, struct source_counters *ret);
 
