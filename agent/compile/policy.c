@@ -188,7 +188,11 @@ static int rule_register(struct policies *policies, struct policy *policy, struc
 
 static int policy_fill_network(struct policies *policies, struct policy *policy, const struct network_policy_object *object)
 {
+	const bool applies[DIRECTIONS] = { [WEFT_INGRESS] = object->ingress, [WEFT_EGRESS] = object->egress };
+
 	for (size_t direction = 0; direction < DIRECTIONS; direction++) {
+		if (!applies[direction])
+			continue; /* rules of a direction that policyTypes leaves out mean nothing */
 		policy->rules[direction] = calloc(object->rule_count[direction] + 1, sizeof(struct rule));
 		if (!policy->rules[direction])
 			return -ENOMEM;

@@ -195,6 +195,15 @@ static void policy_types_say_which_directions_are_isolated(void **state)
 	      { "default/web", "default/front", TCP, 80, ALLOWED, "NetworkPolicy default/a egress rule 0" });
 }
 
+static void rules_of_a_direction_that_policy_types_leaves_out_mean_nothing(void **state)
+{
+	(void)state;
+	CHECK(NETWORK_POLICY("a", WEB ", policyTypes: [Ingress], egress: [{}]")
+	      "---\n" NETWORK_POLICY("b", WEB ", policyTypes: [Egress], ingress: [{}]"),
+	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED_TEXT },
+	      { "default/web", "default/front", TCP, 80, DENIED, ISOLATED_TEXT });
+}
+
 static void a_rule_without_peers_and_ports_allows_everything(void **state)
 {
 	(void)state;
@@ -695,6 +704,7 @@ int main(void)
 		cmocka_unit_test(pods_that_nothing_selects_are_open),
 		cmocka_unit_test(an_empty_policy_isolates_ingress_alone),
 		cmocka_unit_test(policy_types_say_which_directions_are_isolated),
+		cmocka_unit_test(rules_of_a_direction_that_policy_types_leaves_out_mean_nothing),
 		cmocka_unit_test(a_rule_without_peers_and_ports_allows_everything),
 		cmocka_unit_test(selectors_of_pods_and_namespaces),
 		cmocka_unit_test(selectors_with_expressions),
