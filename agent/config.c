@@ -235,13 +235,14 @@ static void choice_word(const char *words, int index, char *text, size_t size)
 	snprintf(text, size, "%.*s", (int)strcspn(words, "|"), words);
 }
 
-void config_each(const struct config *config, int (*each)(const char *name, const char *value, void *context), void *context)
+int config_each(const struct config *config, int (*each)(const char *name, const char *value, void *context), void *context)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *option = &options[i];
 		const void *field = (const char *)config + option->offset;
 		char text[32] = "";
 		const char *value = text;
+		int result;
 
 		if (option->type == TEXT)
 			value = *(const char *const *)field ? *(const char *const *)field : "";
@@ -253,7 +254,9 @@ void config_each(const struct config *config, int (*each)(const char *name, cons
 			choice_word(option->argument, (int)*(const enum short_way *)field, text, sizeof(text));
 		else
 			choice_word(option->argument, *(const bool *)field, text, sizeof(text));
-		if (each(option->name, value, context))
-			return;
+		result = each(option->name, value, context);
+		if (result)
+			return result;
 	}
+	return 0;
 }

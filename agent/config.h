@@ -25,7 +25,10 @@ struct config {
 
 /* 0: go on; 1: --help or --version was printed; -EINVAL: said on stderr, naming the option and what it takes. */
 int config_parse(struct config *ret, int argc, char **argv);
-/* The options as they are in force, in order of the table; `value` as the user would write it. For /v1/config. */
-void config_each(const struct config *config, int (*each)(const char *name, const char *value, void *context), void *context);
+/*
+ * The options as they are in force, in order of the table; `value` as the user would write it. For /v1/config. Stops at the first
+ * non-zero result and returns it.
+ */
+int config_each(const struct config *config, int (*each)(const char *name, const char *value, void *context), void *context);
 
 #endif

@@ -63,6 +63,11 @@ static void print_service(const struct context *context, const cJSON *service)
 		printf("  backend %s\n", json_text(backend, "address"));
 }
 
+static void print_verdict(const struct context *context, bool allowed)
+{
+	printf("%s%s%s", tint(context, allowed ? TINT_GOOD : TINT_BAD), allowed ? "allowed" : "denied", tint(context, TINT_NONE));
+}
+
 static void print_side(const struct context *context, const cJSON *side)
 {
 	bool allowed = !json_text(side, "reason");
@@ -73,7 +78,7 @@ static void print_side(const struct context *context, const cJSON *side)
 		puts("not decided here: that pod is on another node; ask meshctl there");
 		return;
 	}
-	printf("%s%s%s", tint(context, allowed ? TINT_GOOD : TINT_BAD), json_text(side, "verdict"), tint(context, TINT_NONE));
+	print_verdict(context, allowed);
 	if (!allowed)
 		printf(" (%s: %s)", json_text(side, "reason"), json_text(side, "reason_text"));
 	puts("");
@@ -90,8 +95,8 @@ static void print_explanation(const struct context *context, const cJSON *answer
 	bool allowed = !json_text(answer, "reason");
 	const cJSON *side;
 
-	printf("%s%s%s  %s port %.0f\n\n", tint(context, allowed ? TINT_GOOD : TINT_BAD), json_text(answer, "verdict"),
-	       tint(context, TINT_NONE), json_text(answer, "protocol"), json_number(answer, "port"));
+	print_verdict(context, allowed);
+	printf(": %s port %.0f\n\n", json_text(answer, "protocol"), json_number(answer, "port"));
 	print_end("From", json_at(answer, "from"));
 	print_end("To", json_at(answer, "to"));
 	if (json_at(answer, "service"))

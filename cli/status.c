@@ -74,9 +74,12 @@ static void print_maps(const struct context *context, const cJSON *status)
 		if (!full && entries < capacity * NEARLY_FULL)
 			continue;
 		findings++;
-		printf("%-14s %s%s%s %s is %s: %.0f of %.0f entries; weftd's --max-* options make room\n", "Maps",
-		       tint(context, full ? TINT_BAD : TINT_WARN), full ? "×" : "‼", tint(context, TINT_NONE),
-		       json_text(map, "name"), full ? "full" : "nearly full", entries, capacity);
+		printf("%-14s %s%s%s %s is %s: %.0f of %.0f entries", "Maps", tint(context, full ? TINT_BAD : TINT_WARN),
+		       full ? "×" : "‼", tint(context, TINT_NONE), json_text(map, "name"), full ? "full" : "nearly full",
+		       entries, capacity);
+		if (json_text(map, "option"))
+			printf("; weftd --%s makes room", json_text(map, "option"));
+		putchar('\n');
 	}
 	if (!findings)
 		printf("%-14s %d, none nearly full\n", "Maps", count);

@@ -66,14 +66,16 @@ static void check_maps(cJSON *array, const struct agent *agent)
 		const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(map, "name"));
 		double entries = cJSON_GetNumberValue(cJSON_GetObjectItem(map, "entries"));
 		double capacity = cJSON_GetNumberValue(cJSON_GetObjectItem(map, "capacity"));
+		const char *option = cJSON_GetStringValue(cJSON_GetObjectItem(map, "option"));
 		bool full = cJSON_IsTrue(cJSON_GetObjectItem(map, "is_full"));
+		char hint[160];
 
 		if (!full && entries * 100 < capacity * NEARLY_FULL_PERCENT)
 			continue;
 		findings++;
-		add_check(array, "datapath", "maps have room", full ? "failure" : "warning",
-			  "start weftd with a larger --max-* option; what is loaded keeps working meanwhile",
-			  "%s has %.0f of %.0f entries", name, entries, capacity);
+		snprintf(hint, sizeof(hint), "start weftd with a larger --%.60s; what is loaded keeps working meanwhile",
+			 option ? option : "max-...");
+		add_check(array, "datapath", "maps have room", full ? "failure" : "warning", hint, "%s has %.0f of %.0f entries", name, entries, capacity);
 	}
 	if (!findings)
 		add_check(array, "datapath", "maps have room", "ok", NULL, "%d maps", cJSON_GetArraySize(maps));

@@ -29,7 +29,7 @@ void reply_put_identity(cJSON *object, const char *name, const struct agent *age
 void reply_put_rule(cJSON *object, const char *name, const struct agent *agent, uint32_t rule);
 /* The identity that the maps have, or should have, for an address; 0: not one of the cluster. */
 uint32_t reply_identity_at(const struct agent *agent, const struct weft_addr *addr);
-/* [{"name", "entries", "capacity", "full", "is_full"}] */
+/* [{"name", "entries", "capacity", "full", "is_full", "option": the one that makes room}] */
 cJSON *reply_map_array(const struct agent *agent);
 /* [{"kind", "namespace", "name", "text"}] */
 cJSON *reply_report_array(const struct agent *agent);

@@ -2,7 +2,6 @@
 /* Flow records as JSON, both ways. Each field that is written is one line in write_*(), each that is read one in read_*(). */
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <math.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -262,7 +261,7 @@ static uint64_t get_number(struct reader *reader, const cJSON *object, const cha
 			return 0;
 		}
 	} else if (cJSON_IsNumber(item) && item->valuedouble >= 0 && item->valuedouble < 18446744073709551616.0 &&
-		   item->valuedouble == floor(item->valuedouble)) {
+		   item->valuedouble == (double)(unsigned long long)item->valuedouble) {
 		value = (unsigned long long)item->valuedouble;
 	} else {
 		fail(reader, name, "must be a whole number");

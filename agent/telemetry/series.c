@@ -246,6 +246,6 @@ char *series_labels(const struct series *series, char *text)
 	snprintf(text, SERIES_LABELS_MAX,
 		 "reporter=\"%s\",%s,%s,%s,request_protocol=\"%s\",response_flags=\"%s\",connection_security_policy=\"%s\"",
 		 series->reporter == WEFT_REPORTER_SOURCE ? "source" : "destination", series->source, series->service,
-		 series->destination, protocol, series->response_flags, series->tls ? "mutual_tls" : "none");
+		 series->destination, protocol, series->response_flags, series->tls ? "mutual_tls" : "unknown");
 	return text;
 }
