@@ -75,7 +75,6 @@ enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
 
 struct pod_object {
 	struct object meta;
-	const char *uid;	  /* or NULL */
 	const char *node_name;	  /* or NULL */
 	const char *service_account; /* "default" if not given */
 	const char *netns;	  /* annotation mesh.weft.dev/netns: path of its network namespace, or NULL */

@@ -3,30 +3,32 @@
 
 #include <stdlib.h>
 
+/* An array for which there was no room behind its object. */
 struct array {
 	struct array *next;
-	max_align_t items[];
+	uint64_t items[];
 };
 
 static const struct {
 	const char *name;
 	size_t size;
+	size_t room; /* for arrays behind the structure: what the usual object of the kind needs, a multiple of 8 */
 } kinds[MODEL_KIND_COUNT] = {
-	[MODEL_NAMESPACE] = { "Namespace", sizeof(struct namespace_object) },
-	[MODEL_NODE] = { "Node", sizeof(struct node_object) },
-	[MODEL_POD] = { "Pod", sizeof(struct pod_object) },
-	[MODEL_SERVICE] = { "Service", sizeof(struct service_object) },
-	[MODEL_ENDPOINT_SLICE] = { "EndpointSlice", sizeof(struct endpoint_slice_object) },
-	[MODEL_NETWORK_POLICY] = { "NetworkPolicy", sizeof(struct network_policy_object) },
-	[MODEL_AUTHORIZATION_POLICY] = { "AuthorizationPolicy", sizeof(struct authorization_policy_object) },
-	[MODEL_PEER_AUTHENTICATION] = { "PeerAuthentication", sizeof(struct peer_authentication_object) },
+	[MODEL_NAMESPACE] = { "Namespace", sizeof(struct namespace_object), 64 },
+	[MODEL_NODE] = { "Node", sizeof(struct node_object), 64 },
+	[MODEL_POD] = { "Pod", sizeof(struct pod_object), 64 },
+	[MODEL_SERVICE] = { "Service", sizeof(struct service_object), 96 },
+	[MODEL_ENDPOINT_SLICE] = { "EndpointSlice", sizeof(struct endpoint_slice_object), 48 },
+	[MODEL_NETWORK_POLICY] = { "NetworkPolicy", sizeof(struct network_policy_object), 0 },
+	[MODEL_AUTHORIZATION_POLICY] = { "AuthorizationPolicy", sizeof(struct authorization_policy_object), 0 },
+	[MODEL_PEER_AUTHENTICATION] = { "PeerAuthentication", sizeof(struct peer_authentication_object), 0 },
 };
 
 const char *model_kind_name(enum model_kind kind) { return kinds[kind].name; }
 
 void *object_alloc(enum model_kind kind)
 {
-	struct envelope *envelope = calloc(1, sizeof(*envelope) + kinds[kind].size);
+	struct envelope *envelope = calloc(1, sizeof(*envelope) + kinds[kind].size + kinds[kind].room);
 	struct object *object;
 
 	if (!envelope)
@@ -40,12 +42,20 @@ void *object_alloc(enum model_kind kind)
 void *object_array(void *object, size_t count, size_t size)
 {
 	struct envelope *envelope = object_envelope(object);
+	enum model_kind kind = ((const struct object *)object)->kind;
 	struct array *array;
 	size_t bytes;
 
-	if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, sizeof(*array), &bytes))
+	if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, sizeof(*array) + 7, &bytes))
 		return NULL;
-	array = calloc(1, bytes);
+	bytes = (bytes - sizeof(*array)) & ~(size_t)7;
+	if (bytes <= kinds[kind].room - envelope->used) {
+		char *items = (char *)object + kinds[kind].size + envelope->used;
+
+		envelope->used += (uint32_t)bytes;
+		return items;
+	}
+	array = calloc(1, sizeof(*array) + bytes);
 	if (!array)
 		return NULL;
 	array->next = envelope->arrays;

@@ -11,10 +11,11 @@ struct report {
 };
 
 struct envelope {
-	size_t holders;
-	struct array *arrays;		   /* of object_array() */
+	uint32_t holders;
+	uint32_t used;			  /* bytes of the room for arrays behind the object */
+	struct array *arrays;		  /* of object_array() that had no room there */
 	struct envelope *previous, *next; /* in its group */
-	struct report *reports;		   /* in the order in which they came */
+	struct report *reports;		  /* in the order in which they came */
 };
 
 static inline struct envelope *object_envelope(const struct object *object) { return (struct envelope *)object - 1; }

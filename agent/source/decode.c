@@ -192,31 +192,52 @@ int decode_fields(struct decoder *decoder, const cJSON *json, const struct field
 	return 0;
 }
 
-int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_item_fn *item, size_t size, void *items,
-		 size_t *ret_count)
+int decode_each(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *each, void *context)
 {
-	size_t count = (size_t)cJSON_GetArraySize(array), index = 0, outer, path;
+	size_t count = (size_t)cJSON_GetArraySize(array), index = 0;
+	size_t outer = decode_enter(decoder, "%s%s", decoder->path[0] ? "." : "", field);
 	const cJSON *json;
-	char *base;
 
 	decoder->digest = hash_bytes(decoder->digest, &count, sizeof(count));
-	if (!count)
-		return 0;
-	base = object_array(decoder->object, count, size);
-	if (!base)
-		return -ENOMEM;
-	outer = decode_enter(decoder, "%s%s", decoder->path[0] ? "." : "", field);
 	cJSON_ArrayForEach(json, array) {
-		int error;
+		size_t path = decode_enter(decoder, "[%zu]", index++);
+		int error = each(decoder, json, context);
 
-		path = decode_enter(decoder, "[%zu]", index);
-		error = item(decoder, json, base + index * size);
 		if (error < 0)
 			return error;
 		decode_leave(decoder, path);
-		index++;
 	}
 	decode_leave(decoder, outer);
+	return 0;
+}
+
+struct filling {
+	decode_each_fn *item;
+	char *next;
+	size_t size;
+};
+
+static int fill_item(struct decoder *decoder, const cJSON *json, void *context)
+{
+	struct filling *filling = context;
+	int error = filling->item(decoder, json, filling->next);
+
+	filling->next += filling->size;
+	return error;
+}
+
+int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *item, size_t size, void *items,
+		 size_t *ret_count)
+{
+	size_t count = (size_t)cJSON_GetArraySize(array);
+	char *base = count ? object_array(decoder->object, count, size) : NULL;
+	int error;
+
+	if (count && !base)
+		return -ENOMEM;
+	error = decode_each(decoder, field, array, fill_item, &(struct filling){ item, base, size });
+	if (error < 0)
+		return error;
 	memcpy(items, &base, sizeof(base));
 	*ret_count = count;
 	return 0;

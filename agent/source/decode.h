@@ -58,9 +58,12 @@ int decode_fields(struct decoder *decoder, const cJSON *json, const struct field
 #define DECODE_FIELDS(decoder, json, fields, all, values)                                                              \
 	decode_fields(decoder, json, fields, sizeof(fields) / sizeof(*(fields)), all, values)
 
+/* Calls `each` for the items of `array` (NULL: none) with the path set to "FIELD[INDEX]", until one fails. */
+typedef int decode_each_fn(struct decoder *decoder, const cJSON *json, void *context);
+int decode_each(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *each, void *context);
+
 /* Decodes each item of `array` (NULL: none) into an array of the object; `items` is the address of the pointer to it. */
-typedef int decode_item_fn(struct decoder *decoder, const cJSON *json, void *item);
-int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_item_fn *item, size_t size, void *items,
+int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *item, size_t size, void *items,
 		 size_t *ret_count);
 #define DECODE_ARRAY(decoder, field, array, item, items, count)                                                        \
 	decode_array(decoder, field, array, item, sizeof(*(items)), &(items), &(count))

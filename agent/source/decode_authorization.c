@@ -89,7 +89,7 @@ static int source_names(struct decoder *decoder, const cJSON *const *values, str
 {
 	const struct {
 		enum source_field field;
-		decode_item_fn *item;
+		decode_each_fn *item;
 		struct string_match *match;
 	} matches[] = {
 		{ PRINCIPALS, principal_item, &source->principals },

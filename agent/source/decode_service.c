@@ -208,20 +208,22 @@ static int service_spec(struct decoder *decoder, const cJSON *json)
 }
 
 /* With ipMode Proxy the load balancer wants to see the traffic itself. */
-static int ingress_item(struct decoder *decoder, const cJSON *json, struct weft_addr *addr, bool *ret_used)
+static int ingress_item(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { IP, MODE, FIELDS };
 	static const struct field fields[] = { [IP] = { "ip", FIELD_STRING }, [MODE] = { "ipMode", FIELD_STRING } };
 	static const char *const modes[] = { "VIP", "Proxy", NULL };
+	struct service_object *service = context;
 	const cJSON *values[FIELDS];
 	int mode, error = DECODE_FIELDS(decoder, json, fields, false, values);
 
 	if (!error)
 		error = decode_choice(decoder, "ipMode", values[MODE], modes, 0, &mode);
-	if (error < 0)
+	if (error < 0 || mode || !values[IP] || !*values[IP]->valuestring)
 		return error;
-	*ret_used = !mode && values[IP] && *values[IP]->valuestring;
-	return *ret_used ? decode_address(decoder, "ip", values[IP]->valuestring, addr) : 0;
+	error = decode_address(decoder, "ip", values[IP]->valuestring, &service->load_balancer_ips[service->load_balancer_ip_count]);
+	service->load_balancer_ip_count += !error;
+	return error;
 }
 
 static int service_status(struct decoder *decoder, const cJSON *json)
@@ -231,8 +233,8 @@ static int service_status(struct decoder *decoder, const cJSON *json)
 	enum { INGRESS, BALANCER_FIELDS };
 	static const struct field balancer_fields[] = { [INGRESS] = { "ingress", FIELD_ARRAY } };
 	struct service_object *service = decoder->object;
-	const cJSON *values[FIELDS], *balancer[BALANCER_FIELDS], *item;
-	size_t outer = decode_enter(decoder, "status"), index = 0;
+	const cJSON *values[FIELDS], *balancer[BALANCER_FIELDS];
+	size_t path = decode_enter(decoder, "status");
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
 	if (error < 0)
@@ -245,18 +247,10 @@ static int service_status(struct decoder *decoder, const cJSON *json)
 		object_array(service, (size_t)cJSON_GetArraySize(balancer[INGRESS]), sizeof(*service->load_balancer_ips));
 	if (!service->load_balancer_ips)
 		return -ENOMEM;
-	cJSON_ArrayForEach(item, balancer[INGRESS]) {
-		size_t path = decode_enter(decoder, ".ingress[%zu]", index++);
-		bool used;
-
-		error = ingress_item(decoder, item, &service->load_balancer_ips[service->load_balancer_ip_count], &used);
-		if (error < 0)
-			return error;
-		service->load_balancer_ip_count += used;
+	error = decode_each(decoder, "ingress", balancer[INGRESS], ingress_item, service);
+	if (!error)
 		decode_leave(decoder, path);
-	}
-	decode_leave(decoder, outer);
-	return 0;
+	return error;
 }
 
 static void service_annotations(struct decoder *decoder)
@@ -400,7 +394,12 @@ static int endpoint_addresses(struct decoder *decoder, const cJSON *addresses, b
 	return 0;
 }
 
-static int decode_endpoint(struct decoder *decoder, const cJSON *json, bool v4, uint32_t weight)
+struct endpoint_defaults {
+	bool v4; /* the slice's addressType */
+	uint32_t weight;
+};
+
+static int decode_endpoint(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { ADDRESSES, CONDITIONS, TARGET, NODE, ZONE, HINTS, FIELDS };
 	static const struct field fields[] = {
@@ -413,7 +412,8 @@ static int decode_endpoint(struct decoder *decoder, const cJSON *json, bool v4, 
 		{ "hostname", FIELD_IGNORED }, /* for DNS */
 		{ "deprecatedTopology", FIELD_IGNORED },
 	};
-	struct endpoint endpoint = { .weight = weight };
+	const struct endpoint_defaults *defaults = context;
+	struct endpoint endpoint = { .weight = defaults->weight };
 	const cJSON *values[sizeof(fields) / sizeof(*fields)];
 	int error = DECODE_FIELDS(decoder, json, fields, true, values);
 
@@ -427,14 +427,14 @@ static int decode_endpoint(struct decoder *decoder, const cJSON *json, bool v4, 
 		error = decode_string(values[ZONE], &endpoint.zone);
 	if (!error)
 		error = endpoint_hints(decoder, values[HINTS], &endpoint);
-	return error < 0 ? error : endpoint_addresses(decoder, values[ADDRESSES], v4, &endpoint);
+	return error < 0 ? error : endpoint_addresses(decoder, values[ADDRESSES], defaults->v4, &endpoint);
 }
 
 static int decode_endpoints(struct decoder *decoder, const cJSON *array, bool v4)
 {
 	struct endpoint_slice_object *slice = decoder->object;
-	uint32_t weight = decode_weight(decoder, 0);
-	size_t most = 0, index = 0;
+	struct endpoint_defaults defaults = { .v4 = v4, .weight = decode_weight(decoder, 0) };
+	size_t most = 0;
 	const cJSON *item;
 
 	cJSON_ArrayForEach(item, array)
@@ -442,15 +442,7 @@ static int decode_endpoints(struct decoder *decoder, const cJSON *array, bool v4
 	slice->endpoints = object_array(slice, most, sizeof(*slice->endpoints));
 	if (!slice->endpoints)
 		return -ENOMEM;
-	cJSON_ArrayForEach(item, array) {
-		size_t path = decode_enter(decoder, "endpoints[%zu]", index++);
-		int error = decode_endpoint(decoder, item, v4, weight);
-
-		if (error < 0)
-			return error;
-		decode_leave(decoder, path);
-	}
-	return 0;
+	return decode_each(decoder, "endpoints", array, decode_endpoint, &defaults);
 }
 
 static int endpoint_port(struct decoder *decoder, const cJSON *json, void *item)

@@ -47,10 +47,11 @@ int decode_namespace(struct decoder *decoder, const cJSON *document)
 
 /* --- Node --- */
 
-static int node_address(struct decoder *decoder, const cJSON *json, struct node_object *node)
+static int node_address(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { TYPE, ADDRESS, FIELDS };
 	static const struct field fields[] = { [TYPE] = { "type", FIELD_STRING }, [ADDRESS] = { "address", FIELD_STRING } };
+	struct node_object *node = context;
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
@@ -71,8 +72,7 @@ int decode_node(struct decoder *decoder, const cJSON *document)
 	enum { ADDRESSES, STATUS_FIELDS };
 	static const struct field status_fields[] = { [ADDRESSES] = { "addresses", FIELD_ARRAY } };
 	struct node_object *node = decoder->object;
-	const cJSON *values[FIELDS], *status[STATUS_FIELDS], *item;
-	size_t path, index = 0;
+	const cJSON *values[FIELDS], *status[STATUS_FIELDS];
 	int error = DECODE_FIELDS(decoder, document, fields, false, values);
 
 	if (error < 0)
@@ -85,14 +85,7 @@ int decode_node(struct decoder *decoder, const cJSON *document)
 	node->addresses = object_array(node, (size_t)cJSON_GetArraySize(status[ADDRESSES]), sizeof(*node->addresses));
 	if (!node->addresses)
 		return -ENOMEM;
-	cJSON_ArrayForEach(item, status[ADDRESSES]) {
-		path = decode_enter(decoder, ".addresses[%zu]", index++);
-		error = node_address(decoder, item, node);
-		if (error < 0)
-			return error;
-		decode_leave(decoder, path);
-	}
-	return 0;
+	return decode_each(decoder, "addresses", status[ADDRESSES], node_address, node);
 }
 
 /* --- Pod: metadata --- */
@@ -121,66 +114,57 @@ static int set_owner(struct decoder *decoder, const char *kind, const char *name
 	return pod->workload_kind && pod->workload_name ? 0 : -ENOMEM;
 }
 
-struct owner {
-	const char *kind, *name;
-	bool controller;
-};
-
-static int owner_reference(struct decoder *decoder, const cJSON *json, void *item)
+static int owner_reference(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { KIND, NAME, CONTROLLER, FIELDS };
 	static const struct field fields[] = {
 		[KIND] = { "kind", FIELD_STRING }, [NAME] = { "name", FIELD_STRING }, [CONTROLLER] = { "controller", FIELD_BOOLEAN },
 	};
-	struct owner *owner = item;
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
+	(void)context;
 	if (error < 0)
 		return error;
 	if (!values[KIND] || !values[NAME])
 		return decode_fail(decoder, values[KIND] ? "name" : "kind", "is missing");
-	owner->kind = values[KIND]->valuestring;
-	owner->name = values[NAME]->valuestring;
-	owner->controller = decode_boolean(values[CONTROLLER], false);
-	return 0;
+	if (!decode_boolean(values[CONTROLLER], false))
+		return 0;
+	return set_owner(decoder, values[KIND]->valuestring, values[NAME]->valuestring);
 }
 
 static int pod_metadata(struct decoder *decoder, const cJSON *json)
 {
-	enum { UID, DELETION, OWNERS, FIELDS };
+	enum { DELETION, OWNERS, FIELDS };
 	static const struct field fields[] = {
-		[UID] = { "uid", FIELD_STRING }, [DELETION] = { "deletionTimestamp", FIELD_STRING },
-		[OWNERS] = { "ownerReferences", FIELD_ARRAY },
+		[DELETION] = { "deletionTimestamp", FIELD_STRING }, [OWNERS] = { "ownerReferences", FIELD_ARRAY },
 	};
 	struct pod_object *pod = decoder->object;
-	size_t path = decode_enter(decoder, "metadata"), owner_count = 0;
-	struct owner *owners = NULL;
+	size_t path = decode_enter(decoder, "metadata");
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
 	if (!error)
-		error = decode_string(values[UID], &pod->uid);
-	if (!error)
-		error = DECODE_ARRAY(decoder, "ownerReferences", values[OWNERS], owner_reference, owners, owner_count);
-	if (!error)
 		error = set_owner(decoder, "Pod", pod->meta.name);
-	for (size_t i = 0; i < owner_count && !error; i++)
-		if (owners[i].controller)
-			error = set_owner(decoder, owners[i].kind, owners[i].name);
-	pod->terminating = !error && values[DELETION];
+	if (!error)
+		error = decode_each(decoder, "ownerReferences", values[OWNERS], owner_reference, NULL);
+	if (error < 0)
+		return error;
+	pod->terminating = values[DELETION];
 	decode_leave(decoder, path);
-	return error;
+	return 0;
 }
 
 /* --- Pod: spec --- */
 
-static int container_port(struct decoder *decoder, const cJSON *json, struct container_port *port)
+static int container_port(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { NAME, PORT, PROTOCOL, FIELDS };
 	static const struct field fields[] = {
 		[NAME] = { "name", FIELD_STRING }, [PORT] = { "containerPort", FIELD_INTEGER }, [PROTOCOL] = { "protocol", FIELD_STRING },
 	};
+	struct pod_object *pod = context;
+	struct container_port *port = &pod->ports[pod->port_count];
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
@@ -193,48 +177,43 @@ static int container_port(struct decoder *decoder, const cJSON *json, struct con
 		error = decode_fail(decoder, "name", "\"%.60s\" is not the name of a port", values[NAME]->valuestring);
 	if (!error)
 		error = decode_protocol(decoder, values[PROTOCOL], &port->protocol);
-	return error < 0 ? error : decode_string(values[NAME], &port->name);
+	if (!error)
+		error = decode_string(values[NAME], &port->name);
+	pod->port_count += !error;
+	return error;
 }
 
-/* Init containers count only if they stay ("sidecars"). Fills in as many as pod->ports has room for. */
-static int container_ports(struct decoder *decoder, const char *list, const cJSON *containers)
+enum { CONTAINER_PORTS, CONTAINER_RESTART, CONTAINER_FIELDS };
+static const struct field container_fields[] = {
+	[CONTAINER_PORTS] = { "ports", FIELD_ARRAY }, [CONTAINER_RESTART] = { "restartPolicy", FIELD_STRING },
+};
+
+static int container(struct decoder *decoder, const cJSON *json, void *context)
 {
-	enum { PORTS, RESTART, FIELDS };
-	static const struct field fields[] = { [PORTS] = { "ports", FIELD_ARRAY }, [RESTART] = { "restartPolicy", FIELD_STRING } };
-	struct pod_object *pod = decoder->object;
-	bool init = !strcmp(list, "initContainers");
-	const cJSON *values[FIELDS], *container, *port;
-	size_t index = 0;
+	const cJSON *values[CONTAINER_FIELDS];
+	int error = DECODE_FIELDS(decoder, json, container_fields, false, values);
 
-	cJSON_ArrayForEach(container, containers) {
-		size_t path = decode_enter(decoder, ".%s[%zu]", list, index++), number = 0;
-		int error = DECODE_FIELDS(decoder, container, fields, false, values);
+	return error < 0 ? error : decode_each(decoder, "ports", values[CONTAINER_PORTS], container_port, context);
+}
 
-		if (error < 0)
-			return error;
-		if (init && !(values[RESTART] && !strcmp(values[RESTART]->valuestring, "Always")))
-			values[PORTS] = NULL;
-		cJSON_ArrayForEach(port, values[PORTS]) {
-			size_t inner = decode_enter(decoder, ".ports[%zu]", number++);
+/* Counts only if it stays ("sidecar"). */
+static int init_container(struct decoder *decoder, const cJSON *json, void *context)
+{
+	const cJSON *values[CONTAINER_FIELDS];
+	int error = DECODE_FIELDS(decoder, json, container_fields, false, values);
 
-			error = container_port(decoder, port, &pod->ports[pod->port_count]);
-			if (error < 0)
-				return error;
-			pod->port_count++;
-			decode_leave(decoder, inner);
-		}
-		decode_leave(decoder, path);
-	}
-	return 0;
+	if (error < 0 || !values[CONTAINER_RESTART] || strcmp(values[CONTAINER_RESTART]->valuestring, "Always") != 0)
+		return error;
+	return decode_each(decoder, "ports", values[CONTAINER_PORTS], container_port, context);
 }
 
 static size_t count_ports(const cJSON *containers)
 {
-	const cJSON *container;
+	const cJSON *item;
 	size_t count = 0;
 
-	cJSON_ArrayForEach(container, containers)
-		count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(container, "ports"));
+	cJSON_ArrayForEach(item, containers)
+		count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(item, "ports"));
 	return count;
 }
 
@@ -267,9 +246,9 @@ static int pod_spec(struct decoder *decoder, const cJSON *json)
 	pod->ports = object_array(pod, ports, sizeof(*pod->ports));
 	if (!pod->ports)
 		return -ENOMEM;
-	error = container_ports(decoder, "containers", values[CONTAINERS]);
+	error = decode_each(decoder, "containers", values[CONTAINERS], container, pod);
 	if (!error)
-		error = container_ports(decoder, "initContainers", values[INIT_CONTAINERS]);
+		error = decode_each(decoder, "initContainers", values[INIT_CONTAINERS], init_container, pod);
 	if (!error)
 		decode_leave(decoder, path);
 	return error;
@@ -316,57 +295,52 @@ static int annotated_addresses(struct decoder *decoder, const char *list)
 	return 0;
 }
 
+static int pod_ip_item(struct decoder *decoder, const cJSON *json, void *context)
+{
+	enum { IP, FIELDS };
+	static const struct field fields[] = { [IP] = { "ip", FIELD_STRING } };
+	const cJSON *values[FIELDS];
+	int error = DECODE_FIELDS(decoder, json, fields, false, values);
+
+	(void)context;
+	return error < 0 || !values[IP] ? error : add_address(decoder, "ip", values[IP]->valuestring);
+}
+
+/* podIP is the first of podIPs; either may be given alone. */
 static int pod_addresses(struct decoder *decoder, const cJSON *pod_ip, const cJSON *pod_ips)
 {
 	struct pod_object *pod = decoder->object;
 	const char *annotated = decode_annotation(decoder, "mesh.weft.dev/ips");
-	size_t most = 1 + (size_t)cJSON_GetArraySize(pod_ips) + (annotated ? POD_ADDRESSES_MAX : 0), index = 0;
-	const cJSON *item;
-	int error = 0;
+	const cJSON *first = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(pod_ips, 0), "ip");
+	size_t most = (size_t)cJSON_GetArraySize(pod_ips);
+	int error;
 
+	if (pod_ip && (!*pod_ip->valuestring || (cJSON_IsString(first) && !strcmp(first->valuestring, pod_ip->valuestring))))
+		pod_ip = NULL;
+	most += (pod_ip != NULL) + (annotated ? POD_ADDRESSES_MAX : 0);
 	pod->addresses = object_array(pod, most, sizeof(*pod->addresses));
 	if (!pod->addresses)
 		return -ENOMEM;
-	if (pod_ip && *pod_ip->valuestring)
-		error = add_address(decoder, "podIP", pod_ip->valuestring);
-	cJSON_ArrayForEach(item, pod_ips) {
-		enum { IP, FIELDS };
-		static const struct field fields[] = { [IP] = { "ip", FIELD_STRING } };
-		const cJSON *values[FIELDS];
-		size_t path = decode_enter(decoder, ".podIPs[%zu]", index++);
-
-		if (!error)
-			error = DECODE_FIELDS(decoder, item, fields, false, values);
-		if (!error && values[IP])
-			error = add_address(decoder, "ip", values[IP]->valuestring);
-		if (error < 0)
-			return error;
-		decode_leave(decoder, path);
-	}
-	if (!error && annotated) {
-		decode_leave(decoder, 0);
-		error = annotated_addresses(decoder, annotated);
-	}
-	return error;
+	error = pod_ip ? add_address(decoder, "podIP", pod_ip->valuestring) : 0;
+	if (!error)
+		error = decode_each(decoder, "podIPs", pod_ips, pod_ip_item, NULL);
+	if (error < 0 || !annotated)
+		return error;
+	decode_leave(decoder, 0);
+	return annotated_addresses(decoder, annotated);
 }
 
-struct condition {
-	bool is_ready_type, is_true;
-};
-
-static int pod_condition(struct decoder *decoder, const cJSON *json, void *item)
+static int pod_condition(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { TYPE, STATUS, FIELDS };
 	static const struct field fields[] = { [TYPE] = { "type", FIELD_STRING }, [STATUS] = { "status", FIELD_STRING } };
-	struct condition *condition = item;
+	struct pod_object *pod = context;
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
-	if (error < 0)
-		return error;
-	condition->is_ready_type = values[TYPE] && !strcmp(values[TYPE]->valuestring, "Ready");
-	condition->is_true = values[STATUS] && !strcmp(values[STATUS]->valuestring, "True");
-	return 0;
+	if (!error && values[TYPE] && !strcmp(values[TYPE]->valuestring, "Ready"))
+		pod->ready = values[STATUS] && !strcmp(values[STATUS]->valuestring, "True");
+	return error;
 }
 
 static int pod_status(struct decoder *decoder, const cJSON *json)
@@ -378,8 +352,6 @@ static int pod_status(struct decoder *decoder, const cJSON *json)
 	};
 	static const char *const phases[] = { "Pending", "Running", "Succeeded", "Failed", "Unknown", NULL };
 	struct pod_object *pod = decoder->object;
-	struct condition *conditions = NULL;
-	size_t count = 0;
 	const cJSON *values[FIELDS];
 	int phase, error;
 
@@ -387,17 +359,13 @@ static int pod_status(struct decoder *decoder, const cJSON *json)
 	error = DECODE_FIELDS(decoder, json, fields, false, values);
 	if (!error)
 		error = decode_choice(decoder, "phase", values[PHASE], phases, POD_RUNNING, &phase);
-	if (!error)
-		error = DECODE_ARRAY(decoder, "conditions", values[CONDITIONS], pod_condition, conditions, count);
 	if (error < 0)
 		return error;
 	/* Unknown: the node is not heard of; its pods may well run */
 	pod->phase = phase > POD_FAILED ? POD_RUNNING : (enum pod_phase)phase;
 	pod->ready = !values[CONDITIONS] && phase == POD_RUNNING;
-	for (size_t i = 0; i < count; i++)
-		if (conditions[i].is_ready_type)
-			pod->ready = conditions[i].is_true;
-	return pod_addresses(decoder, values[IP], values[IPS]);
+	error = decode_each(decoder, "conditions", values[CONDITIONS], pod_condition, pod);
+	return error < 0 ? error : pod_addresses(decoder, values[IP], values[IPS]);
 }
 
 static void pod_annotations(struct decoder *decoder)

@@ -275,6 +275,14 @@ struct loading {
 	size_t problem_count;
 };
 
+/* Keys and values of a manifest end up in texts for people: no line breaks and no codes for terminals. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 static void note_problem(struct loading *loading, int line, const char *title, const char *reason)
 {
 	char item[32] = "";
@@ -284,6 +292,7 @@ static void note_problem(struct loading *loading, int line, const char *title, c
 	if (loading->item >= 0)
 		snprintf(item, sizeof(item), "items[%d]: ", loading->item);
 	snprintf(loading->problem, sizeof(loading->problem), "%s%s%s%s", item, title, *title ? ": " : "", reason);
+	make_printable(loading->problem);
 	loading->problem_line = line;
 }
 
@@ -312,6 +321,7 @@ static void add_report(const struct object *object, const char *text, void *cont
 		return; /* the report that there are reports is not worth more */
 	report->next = NULL;
 	memcpy(report->text, text, size);
+	make_printable(report->text);
 	while (*end)
 		end = &(*end)->next;
 	*end = report;
@@ -326,6 +336,7 @@ static void note_ignored(struct files *files, const struct loading *loading, con
 	files->counters->ignored_objects++;
 	snprintf(text, sizeof(text), "%.100s (%.100s)", cJSON_GetObjectItemCaseSensitive(document, "kind")->valuestring,
 		 cJSON_GetObjectItemCaseSensitive(document, "apiVersion")->valuestring);
+	make_printable(text);
 	kind = intern(text);
 	if (!kind || hash_set_find(&files->ignored_kinds, kind) || hash_set_put(&files->ignored_kinds, (void *)kind, NULL) < 0)
 		return;

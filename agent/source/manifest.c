@@ -496,6 +496,16 @@ static const char *skip_separators(const char *text, const char *end, int *line)
 	}
 }
 
+/* How much of what is at `text` to show: some bytes of its line. */
+static int excerpt_length(const char *text, const char *end)
+{
+	int length = 0;
+
+	while (length < 20 && text + length < end && (unsigned char)text[length] >= ' ')
+		length++;
+	return length;
+}
+
 /* One JSON document at *text; moves *text behind it. */
 static int read_json(struct reader *reader, const char **text, const char *end, int *line, each_fn *each, void *context)
 {
@@ -507,8 +517,7 @@ static int read_json(struct reader *reader, const char **text, const char *end, 
 		int at = *line + (after ? lines_in(*text, after) : 0);
 
 		if (after && after < end && (unsigned char)*after > ' ')
-			return fail(reader, at, "not JSON from \"%.*s\" on", (int)strcspn(after, "\r\n") > 20 ? 20 : (int)strcspn(after, "\r\n"),
-				    after);
+			return fail(reader, at, "not JSON from \"%.*s\" on", excerpt_length(after, end), after);
 		return fail(reader, at, "not JSON: it ends too early");
 	}
 	error = check_tree(reader, document, *line, 0);
