@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "util/addr.h"
-#include "util/intern.h"
 
 /* The label that every Namespace has; a directory of manifests may lack the object itself. */
 #define NAMESPACE_NAME_LABEL "kubernetes.io/metadata.name"
@@ -16,17 +15,18 @@
 static bool namespace_matches(const struct model *model, const struct selector *selector, const char *namespace)
 {
 	const struct object *object = model_get(model, MODEL_NAMESPACE, "", namespace);
-	struct label name = { .key = intern(NAMESPACE_NAME_LABEL), .value = namespace };
+	struct label name = { .key = NAMESPACE_NAME_LABEL, .value = namespace };
 	struct labels implied = { .items = &name, .count = 1 };
 	struct labels none = { 0 };
 
 	for (size_t i = 0; i < selector->term_count; i++) {
-		struct selector one = { .terms = &selector->terms[i], .term_count = 1 };
-		const struct labels *labels = object ? &object->labels : &none;
+		struct selector_term term = selector->terms[i];
+		struct selector one = { .terms = &term, .term_count = 1 };
+		bool by_name = !strcmp(term.key, NAMESPACE_NAME_LABEL);
 
-		if (selector->terms[i].key == name.key)
-			labels = &implied;
-		if (!selector_matches(&one, labels))
+		if (by_name)
+			term.key = name.key; /* interned strings are compared by their pointers */
+		if (!selector_matches(&one, by_name ? &implied : object ? &object->labels : &none))
 			return false;
 	}
 	return true;
@@ -42,14 +42,29 @@ static bool ip_block_matches(const struct ip_block *block, const struct identity
 	return true;
 }
 
-/* Identities of one namespace mostly follow each other: the last answer about a namespace is kept. */
-struct namespace_memo {
-	const char *namespace;
-	bool matches;
+/* The last answers about namespaces, by their interned pointers: there are far more identities than namespaces. */
+#define MEMOS 64
+struct namespace_memos {
+	struct {
+		const char *namespace;
+		bool matches;
+	} items[MEMOS];
 };
 
+static bool namespace_matches_again(const struct model *model, const struct selector *selector, const char *namespace,
+				    struct namespace_memos *memos)
+{
+	size_t place = ((uintptr_t)namespace >> 4 ^ (uintptr_t)namespace >> 10) % MEMOS;
+
+	if (memos->items[place].namespace != namespace) {
+		memos->items[place].namespace = namespace;
+		memos->items[place].matches = namespace_matches(model, selector, namespace);
+	}
+	return memos->items[place].matches;
+}
+
 static bool peer_matches(const struct network_policy_peer *peer, const char *policy_namespace, const struct model *model,
-			 const struct identity *identity, struct namespace_memo *memo)
+			 const struct identity *identity, struct namespace_memos *memos)
 {
 	const char *namespace = identity->info.namespace;
 
@@ -57,14 +72,9 @@ static bool peer_matches(const struct network_policy_peer *peer, const char *pol
 		return ip_block_matches(&peer->ip_block, identity);
 	if (!namespace || !(peer->has_pod_selector || peer->has_namespace_selector))
 		return false;
-	if (!peer->has_namespace_selector) {
-		if (namespace != policy_namespace)
-			return false;
-	} else if (namespace != memo->namespace) {
-		memo->namespace = namespace;
-		memo->matches = namespace_matches(model, &peer->namespace_selector, namespace);
-	}
-	if (peer->has_namespace_selector && !memo->matches)
+	if (peer->has_namespace_selector ?
+		    !namespace_matches_again(model, &peer->namespace_selector, namespace, memos) :
+		    namespace != policy_namespace)
 		return false;
 	return !peer->has_pod_selector || selector_matches(&peer->pod_selector, &identity->labels);
 }
@@ -365,9 +375,9 @@ bool rule_matches_identity(const struct rule_match *rule, const struct model *mo
 	if (!rule->network)
 		return authorization_matches(rule, identity);
 	for (size_t i = 0; !matches && i < rule->network->peer_count; i++) {
-		struct namespace_memo memo = { 0 };
+		struct namespace_memos memos = { 0 };
 
-		matches = peer_matches(&rule->network->peers[i], rule->namespace, model, identity, &memo);
+		matches = peer_matches(&rule->network->peers[i], rule->namespace, model, identity, &memos);
 	}
 	return matches || !rule->network->peer_count;
 }
@@ -383,10 +393,10 @@ static void put_bit(uint64_t *bits, size_t bit, bool value)
 static void add_peer(const struct network_policy_peer *peer, const struct rule_match *rule, const struct model *model,
 		     struct identity *const *identities, size_t count, uint64_t *bits)
 {
-	struct namespace_memo memo = { 0 };
+	struct namespace_memos memos = { 0 };
 
 	for (size_t i = 0; i < count; i++)
-		if (identities[i] && peer_matches(peer, rule->namespace, model, identities[i], &memo))
+		if (identities[i] && peer_matches(peer, rule->namespace, model, identities[i], &memos))
 			put_bit(bits, identities[i]->slot, true);
 }
 

@@ -639,19 +639,6 @@ static int unset_entry(struct policies *policies, const struct subject *subject,
 	return table_unset(policies->desired->policies, &key);
 }
 
-/* An entry of its own only for an identity that fares otherwise than everybody else. */
-static int set_unless_any(struct policies *policies, const struct subject *subject, size_t direction, uint32_t identity,
-			  const struct weft_rule *rules, size_t count)
-{
-	struct weft_policy_key any = { .subject = subject->number, .direction = (uint32_t)direction };
-	size_t size;
-	const void *value = table_get(policies->desired->policies, &any, &size);
-
-	if (value && size == count * sizeof(*rules) && !memcmp(value, rules, size))
-		return unset_entry(policies, subject, direction, identity);
-	return set_entry(policies, subject, direction, identity, rules, count);
-}
-
 /* The rules' matches by identity slot are computed when a subject first needs them, and shared by all that use the rule. */
 static int rule_prepare(struct policies *policies, struct rule *rule)
 {
@@ -691,6 +678,8 @@ struct peer_work {
 	size_t words;	    /* of `key` */
 	uint64_t *key;
 	struct table *runs; /* from key to run; NULL: nothing is remembered */
+	const void *any;    /* the entry of WEFT_IDENTITY_ANY */
+	size_t any_size;
 };
 
 static int work_start(struct peer_work *work, struct policies *policies, const struct subject *subject, size_t direction,
@@ -719,6 +708,14 @@ static void work_end(struct peer_work *work)
 	table_free(work->runs);
 }
 
+/* An entry of its own only for an identity that fares otherwise than everybody else. */
+static int set_unless_any(struct peer_work *work, const struct identity *peer, const struct weft_rule *rules, size_t count)
+{
+	if (work->any_size == count * sizeof(*rules) && !memcmp(work->any, rules, work->any_size))
+		return unset_entry(work->policies, work->subject, work->direction, peer->number);
+	return set_entry(work->policies, work->subject, work->direction, peer->number, rules, count);
+}
+
 static int compile_peer(struct peer_work *work, const struct identity *peer)
 {
 	const struct subject *subject = work->subject;
@@ -734,12 +731,11 @@ static int compile_peer(struct peer_work *work, const struct identity *peer)
 		work->key[work->words - 1] = (uintptr_t)peer->ports_key;
 	rules = work->runs ? table_get(work->runs, work->key, &size) : NULL;
 	if (rules)
-		return set_unless_any(work->policies, subject, work->direction, peer->number, rules,
-				      size / sizeof(*rules));
+		return set_unless_any(work, peer, rules, size / sizeof(*rules));
 	error = build(work->policies, subject, work->direction, work->key, peer, &rules, &count);
 	if (!error && work->runs && table_set(work->runs, work->key, rules, count * sizeof(*rules)) < 0)
 		error = -ENOMEM;
-	return error ? error : set_unless_any(work->policies, subject, work->direction, peer->number, rules, count);
+	return error ? error : set_unless_any(work, peer, rules, count);
 }
 
 static int compile_any(struct peer_work *work)
@@ -759,6 +755,14 @@ static int compile_any(struct peer_work *work)
 	}
 	error = build(work->policies, subject, work->direction, work->key, world, &rules, &count);
 	return error ? error : set_entry(work->policies, subject, work->direction, WEFT_IDENTITY_ANY, rules, count);
+}
+
+/* Entries of others do not move this one: it may be held on to. */
+static void find_any(struct peer_work *work)
+{
+	struct weft_policy_key key = { .subject = work->subject->number, .direction = (uint32_t)work->direction };
+
+	work->any = table_get(work->policies->desired->policies, &key, &work->any_size);
 }
 
 /* The subject against some identities; those that nobody uses any more lose their entries. */
@@ -791,8 +795,10 @@ static int compile_direction(struct policies *policies, const struct subject *su
 		return 0;
 	if (work_start(&work, policies, subject, direction, subject->stale) < 0)
 		return -ENOMEM;
-	if (subject->stale) {
+	if (subject->stale)
 		any = compile_any(&work);
+	find_any(&work);
+	if (subject->stale) {
 		result = any < 0 ? any : compile_peers(&work, slots, count);
 	} else {
 		result = compile_peers(&work, added, added_count);

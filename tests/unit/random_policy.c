@@ -365,8 +365,8 @@ static void put_principal(struct writer *writer)
 		fprintf(writer->out, "'*/sa/%s'", some_account(writer));
 		break;
 	default:
-		fprintf(writer->out, "'%scluster.local/ns/%s/sa/%s'", chance(writer, 20) ? "spiffe://" : "", some_namespace(writer),
-			some_account(writer));
+		fprintf(writer->out, "'%s%s/ns/%s/sa/%s'", chance(writer, 20) ? "spiffe://" : "",
+			chance(writer, 30) ? "mesh.example" : "cluster.local", some_namespace(writer), some_account(writer));
 	}
 }
 

@@ -47,6 +47,7 @@ struct world {
 	struct random random;
 	struct model *model;
 	struct compile *compile;
+	unsigned long verdicts[WEFT_REASON_COUNT], flagged, decided; /* how often the reference said so */
 	struct manifest namespaces[NAMESPACES], nodes[2], pods[PODS], network[POLICIES], authorization[POLICIES];
 	bool bound[PODS];
 };
@@ -465,7 +466,7 @@ static bool kernel_agrees(const struct world *world, const struct question *ques
 	return agrees(world, reference, decision.reason, decision.flags, decision.rule, decision.audit_rule, "weft_decide", direction);
 }
 
-static bool ask_side(const struct world *world, const struct question *question, const struct explanation *explanation,
+static bool ask_side(struct world *world, const struct question *question, const struct explanation *explanation,
 		     enum weft_direction direction)
 {
 	const struct reference_cluster cluster = { world->model, NODE, "weft-system", TRUST_DOMAIN };
@@ -481,6 +482,9 @@ static bool ask_side(const struct world *world, const struct question *question,
 		return !side->decided;
 	}
 	reference_decide(&cluster, pod, own, direction, peer, question->protocol, question->port, &reference);
+	world->verdicts[reference.reason]++;
+	world->flagged += reference.flags != 0;
+	world->decided++;
 	if (!agrees(world, &reference, side->reason, side->flags, side->rule, side->audit_rule, "explain", direction))
 		return false;
 	if (reference_pod_at(&cluster, peer) == pod)
@@ -488,7 +492,7 @@ static bool ask_side(const struct world *world, const struct question *question,
 	return kernel_agrees(world, question, pod, direction, &reference);
 }
 
-static bool ask(const struct world *world, const struct question *question)
+static bool ask(struct world *world, const struct question *question)
 {
 	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX], reason[256];
 	struct explanation explanation;
@@ -545,6 +549,14 @@ static void tables_explain_and_reference_agree(void **state)
 		each_manifest(&world, print_manifest, NULL);
 		fail_msg("seed %lu, step %lu", seed, step);
 	}
+	print_message("%lu decisions: %lu allowed, %lu denied by NetworkPolicy, %lu by AuthorizationPolicy, %lu noted\n", world.decided,
+		      world.verdicts[WEFT_REASON_NONE], world.verdicts[WEFT_REASON_POLICY_DENIED],
+		      world.verdicts[WEFT_REASON_AUTHORIZATION_DENIED], world.flagged);
+	/* a generator whose policies all say the same would prove nothing */
+	assert_true(world.verdicts[WEFT_REASON_NONE] > world.decided / 20);
+	assert_true(world.verdicts[WEFT_REASON_POLICY_DENIED] > world.decided / 20);
+	assert_true(world.verdicts[WEFT_REASON_AUTHORIZATION_DENIED] > world.decided / 50);
+	assert_true(world.flagged > world.decided / 100);
 	world_end(&world);
 }
 
