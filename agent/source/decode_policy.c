@@ -31,6 +31,7 @@ static int decode_ip_block(struct decoder *decoder, const cJSON *json, struct ip
 		error = DECODE_ARRAY(decoder, "except", values[EXCEPT], except_item, block->except, block->except_count);
 	for (size_t i = 0; i < block->except_count && !error; i++)
 		if (block->except[i].length <= block->cidr.length ||
+		    addr_is_v4(&block->except[i].addr) != addr_is_v4(&block->cidr.addr) ||
 		    !cidr_contains(&block->cidr.addr, block->cidr.length, &block->except[i].addr))
 			error = decode_fail(decoder, "except", "[%zu]: must be a smaller block inside %s", i,
 					    values[CIDR]->valuestring);

@@ -11,29 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "source/claims.h"
 #include "util/hash.h"
 #include "util/intern.h"
 #include "util/log.h"
 
 #define FILE_SIZE_MAX (64 * 1024 * 1024)
-#define ORIGIN "source"
-
-struct text {
-	struct text *next;
-	char text[];
-};
-
-/* A file's word about one object. */
-struct claim {
-	struct object *object;
-	struct file *file;
-	struct claim *next;    /* of the same object, in a file that comes later */
-	struct claim *sibling; /* of the same file */
-	struct text *reports;  /* what of it is not honoured */
-	int line;
-	bool taken;	/* while a file is loaded: it went into a claim that was there before */
-	bool announced; /* logged as not counting */
-};
 
 struct file {
 	const char *name; /* interned */
@@ -45,14 +28,11 @@ struct file {
 };
 
 struct files {
-	struct model *model;
 	const char *directory;
 	struct source_counters *counters;
 	struct hash_set files;	       /* of struct file */
-	struct hash_set claims;	       /* of struct claim: those that count */
+	struct claims claims;
 	struct hash_set ignored_kinds; /* interned "KIND (APIVERSION)" that were logged */
-	size_t shadowed;	       /* claims that do not count */
-	bool changed;
 };
 
 /* --- sets; names are interned, so pointers are compared --- */
@@ -60,23 +40,13 @@ struct files {
 static uint64_t file_hash(const void *entry) { return hash_bytes(HASH_START, &((const struct file *)entry)->name, sizeof(char *)); }
 static bool file_equal(const void *a, const void *b) { return ((const struct file *)a)->name == ((const struct file *)b)->name; }
 
-static uint64_t claim_hash(const void *entry)
-{
-	const struct object *object = ((const struct claim *)entry)->object;
-	const void *key[] = { (const void *)(uintptr_t)object->kind, object->namespace, object->name };
-
-	return hash_bytes(HASH_START, key, sizeof(key));
-}
-
-static bool claim_equal(const void *a, const void *b)
-{
-	const struct object *left = ((const struct claim *)a)->object, *right = ((const struct claim *)b)->object;
-
-	return left->kind == right->kind && left->name == right->name && left->namespace == right->namespace;
-}
-
 static uint64_t pointer_hash(const void *entry) { return hash_bytes(HASH_START, &entry, sizeof(entry)); }
 static bool pointer_equal(const void *a, const void *b) { return a == b; }
+
+static void log_no_memory(const struct files *files, const char *name)
+{
+	log_error("%s/%s: out of memory: not all of it is in force", files->directory, name);
+}
 
 /* --- making and freeing --- */
 
@@ -87,34 +57,14 @@ int files_new(struct files **ret, struct model *model, const char *directory, st
 	if (!files)
 		return -ENOMEM;
 	*files = (struct files){
-		.model = model,
 		.directory = directory,
 		.counters = counters,
 		.files = { .hash = file_hash, .equal = file_equal },
-		.claims = { .hash = claim_hash, .equal = claim_equal },
+		.claims = { .model = model, .directory = directory, .first = { .hash = claim_hash, .equal = claim_equal } },
 		.ignored_kinds = { .hash = pointer_hash, .equal = pointer_equal },
 	};
 	*ret = files;
 	return 0;
-}
-
-static void texts_free(struct text *texts)
-{
-	while (texts) {
-		struct text *next = texts->next;
-
-		free(texts);
-		texts = next;
-	}
-}
-
-static void claim_free(struct claim *claim)
-{
-	if (!claim)
-		return;
-	object_free(claim->object);
-	texts_free(claim->reports);
-	free(claim);
 }
 
 static void file_free(struct file *file)
@@ -138,126 +88,9 @@ void files_free(struct files *files)
 	for (size_t i = 0; i < files->files.capacity; i++)
 		file_free(files->files.slots[i]);
 	hash_set_clear(&files->files);
-	hash_set_clear(&files->claims);
+	hash_set_clear(&files->claims.first);
 	hash_set_clear(&files->ignored_kinds);
 	free(files);
-}
-
-/* --- whose word counts --- */
-
-static bool has_text(const struct text *texts, const char *text)
-{
-	for (; texts; texts = texts->next)
-		if (!strcmp(texts->text, text))
-			return true;
-	return false;
-}
-
-static const char *object_title(const struct object *object, char title[256])
-{
-	snprintf(title, 256, "%s %s%s%s", model_kind_name(object->kind), object->namespace, *object->namespace ? "/" : "", object->name);
-	return title;
-}
-
-static void log_no_memory(const struct files *files, const char *name)
-{
-	log_error("%s/%s: out of memory: not all of it is in force", files->directory, name);
-}
-
-/* Gives the claim's object to the model: its word counts now. */
-static void claim_enforce(struct files *files, struct claim *claim)
-{
-	const struct object *object = claim->object;
-	int result = model_put(files->model, object_hold(claim->object));
-
-	if (result < 0) {
-		log_no_memory(files, claim->file->name);
-		return;
-	}
-	files->changed |= result > 0;
-	claim->announced = false;
-	model_clear_reports(files->model, object->kind, object->namespace, object->name, ORIGIN);
-	for (const struct text *report = claim->reports; report; report = report->next)
-		if (model_report(files->model, object->kind, object->namespace, object->name, ORIGIN, report->text) == -ENOMEM)
-			log_no_memory(files, claim->file->name);
-}
-
-/* Puts a new claim among those of the same object. */
-static int claim_enter(struct files *files, struct claim *claim)
-{
-	struct claim *head = hash_set_find(&files->claims, claim), *before = head;
-
-	if (!head || strcmp(claim->file->name, head->file->name) < 0) {
-		claim->next = head;
-		if (hash_set_put(&files->claims, claim, NULL) < 0)
-			return -ENOMEM;
-		claim_enforce(files, claim);
-	} else {
-		while (before->next && strcmp(before->next->file->name, claim->file->name) < 0)
-			before = before->next;
-		claim->next = before->next;
-		before->next = claim;
-	}
-	files->shadowed += head != NULL;
-	return 0;
-}
-
-/* Takes a claim from among those of the same object: the next one counts, or the object is gone. */
-static void claim_leave(struct files *files, struct claim *claim)
-{
-	const struct object *object = claim->object;
-	struct claim *head = hash_set_find(&files->claims, claim), *before = head;
-
-	files->shadowed -= claim != head || claim->next;
-	if (claim != head) {
-		while (before->next != claim)
-			before = before->next;
-		before->next = claim->next;
-	} else if (claim->next) {
-		hash_set_put(&files->claims, claim->next, NULL); /* in the place of this: cannot fail */
-		claim_enforce(files, claim->next);
-	} else {
-		hash_set_take(&files->claims, claim);
-		files->changed |= model_delete(files->model, object->kind, object->namespace, object->name);
-	}
-	claim->next = NULL;
-}
-
-static bool claim_counts(const struct files *files, const struct claim *claim)
-{
-	return hash_set_find(&files->claims, claim) == claim;
-}
-
-static void log_reports(const struct claim *claim, const struct text *known, const char *directory)
-{
-	char title[256];
-
-	for (const struct text *report = claim->reports; report; report = report->next)
-		if (!has_text(known, report->text))
-			log_warn("%s/%s:%d: %s: %s", directory, claim->file->name, claim->line, object_title(claim->object, title),
-				 report->text);
-}
-
-/* The file says the same object again: `claim` takes over what `new` brings. */
-static void claim_renew(struct files *files, struct claim *claim, struct claim *new)
-{
-	struct text *old_reports = claim->reports;
-
-	log_reports(new, old_reports, files->directory);
-	claim->line = new->line;
-	claim->reports = new->reports;
-	new->reports = NULL;
-	new->taken = true;
-	if (claim->object->digest != new->object->digest) {
-		struct object *old = claim->object;
-
-		claim->object = new->object;
-		new->object = NULL;
-		object_free(old);
-	}
-	if (claim_counts(files, claim))
-		claim_enforce(files, claim);
-	texts_free(old_reports);
 }
 
 /* --- reading a file --- */
@@ -373,7 +206,7 @@ static int load_object(struct loading *loading, const cJSON *document)
 
 	if (!claim)
 		return -ENOMEM;
-	claim->file = loading->file;
+	claim->file = loading->file->name;
 	claim->line = loading->line;
 	loading->current = claim;
 	document_title(document, title);
@@ -422,39 +255,45 @@ static void loading_clear(struct loading *loading)
 	hash_set_clear(&loading->found);
 }
 
-/* What was read becomes what the file says. */
-static void commit(struct loading *loading)
+/* Brings the claims that the file had up to date. Returns the end of their list. */
+static struct claim **commit_known(struct loading *loading)
 {
-	struct files *files = loading->files;
-	struct file *file = loading->file;
-	struct claim **link = &file->claims, *claim, *next;
+	struct claim **link = &loading->file->claims, *claim;
 
 	while ((claim = *link)) {
-		struct claim *new = hash_set_find(&loading->found, claim);
+		struct claim *new = hash_set_take(&loading->found, claim);
 
-		if (new) {
-			/* `new` is about to lose its object: the set must not look at it again */
-			hash_set_take(&loading->found, new);
-			claim_renew(files, claim, new);
+		if (new)
+			claims_renew(&loading->files->claims, claim, new);
+		/* with a problem, what is missing may be what could not be read: it stays */
+		if (new || loading->problem_count) {
 			link = &claim->sibling;
 			continue;
 		}
 		*link = claim->sibling;
-		claim_leave(files, claim);
+		claims_leave(&loading->files->claims, claim);
 		claim_free(claim);
 	}
-	for (claim = loading->claims; claim; claim = next) {
+	return link;
+}
+
+/* Adds those that are new to the list that ends at `link`. */
+static void commit_new(struct loading *loading, struct claim **link)
+{
+	struct claim *next;
+
+	for (struct claim *claim = loading->claims; claim; claim = next) {
 		next = claim->sibling;
 		claim->sibling = NULL;
-		if (!claim->taken && !claim_enter(files, claim)) {
-			log_reports(claim, NULL, files->directory);
+		if (claim->renewed) {
+			claim_free(claim);
+		} else if (claims_enter(&loading->files->claims, claim) < 0) {
+			log_no_memory(loading->files, loading->file->name);
+			claim_free(claim);
+		} else {
 			*link = claim;
 			link = &claim->sibling;
-			continue;
 		}
-		if (!claim->taken)
-			log_no_memory(files, file->name);
-		claim_free(claim);
 	}
 	loading->claims = NULL;
 }
@@ -621,7 +460,7 @@ void files_read(struct files *files, const char *name)
 		parse(&loading, text, size);
 	free(text);
 	if (!loading.problem_count || !loading.file->was_good)
-		commit(&loading);
+		commit_new(&loading, commit_known(&loading));
 	set_problem(files, loading.file, &loading);
 	loading_clear(&loading);
 }
@@ -644,7 +483,7 @@ void files_remove(struct files *files, const char *name)
 		return;
 	hash_set_take(&files->files, file);
 	for (struct claim *claim = file->claims; claim; claim = claim->sibling)
-		claim_leave(files, claim);
+		claims_leave(&files->claims, claim);
 	file_free(file);
 }
 
@@ -691,17 +530,6 @@ int files_each(const struct files *files, int (*each)(const char *name, void *co
 	return result;
 }
 
-/* Why a claim does not count. */
-static const char *conflict_reason(const struct files *files, const struct claim *claim, char reason[512])
-{
-	const struct claim *head = hash_set_find(&files->claims, claim);
-	char title[256];
-
-	snprintf(reason, 512, "%s is in %.180s too, which comes first: it is not taken from here", object_title(claim->object, title),
-		 head->file->name);
-	return reason;
-}
-
 static int each_conflict(const struct files *files, const struct file *file, int (*each)(const struct source_problem *, void *),
 			 void *context)
 {
@@ -709,9 +537,9 @@ static int each_conflict(const struct files *files, const struct file *file, int
 	int result = 0;
 
 	for (const struct claim *claim = file->claims; claim && !result; claim = claim->sibling)
-		if (!claim_counts(files, claim))
+		if (!claims_counts(&files->claims, claim))
 			result = each(&(struct source_problem){ path_of(files, file->name, path), claim->line,
-								conflict_reason(files, claim, reason) },
+								claims_conflict(&files->claims, claim, reason) },
 				      context);
 	return result;
 }
@@ -729,35 +557,19 @@ int files_each_problem(const struct files *files, int (*each)(const struct sourc
 
 		if (file->problem)
 			result = each(&(struct source_problem){ path_of(files, file->name, path), file->problem_line, file->problem }, context);
-		if (!result && files->shadowed)
+		if (!result && files->claims.shadowed)
 			result = each_conflict(files, file, each, context);
 	}
 	free(sorted);
 	return result;
 }
 
-static void announce_conflicts(struct files *files)
-{
-	char reason[512];
-
-	for (size_t i = 0; i < files->claims.capacity; i++) {
-		struct claim *claim = files->claims.slots[i];
-
-		for (claim = claim ? claim->next : NULL; claim; claim = claim->next) {
-			if (claim->announced)
-				continue;
-			claim->announced = true;
-			log_error("%s/%s:%d: %s", files->directory, claim->file->name, claim->line, conflict_reason(files, claim, reason));
-		}
-	}
-}
-
 bool files_settle(struct files *files, bool quiet)
 {
-	bool changed = files->changed;
+	bool changed = files->claims.changed;
 
-	files->changed = false;
-	if (files->shadowed && !quiet)
-		announce_conflicts(files);
+	files->claims.changed = false;
+	if (files->claims.shadowed && !quiet)
+		claims_announce(&files->claims);
 	return changed;
 }

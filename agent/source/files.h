@@ -2,11 +2,10 @@
 #ifndef WEFT_SOURCE_FILES_H
 #define WEFT_SOURCE_FILES_H
 /*
- * What the manifests of a directory say, file by file, and whose word counts when two say it: the file whose name comes
- * first (strcmp order). The other's object is kept, and takes over when the first one's goes.
+ * What the manifests of a directory say, file by file. Whose word counts when two speak of the same object: claims.h.
  *
  * A file with an error keeps all its objects as they last were. One that was never read without error has no such state:
- * what is right in it is taken.
+ * what is right in it is taken, and nothing goes.
  */
 #include "source/source.h"
 

@@ -87,16 +87,19 @@ void *hash_set_next(const struct hash_set *set, size_t *position)
 
 int hash_set_put(struct hash_set *set, void *entry, void **ret_old)
 {
-	size_t slot;
+	size_t slot = set->capacity ? probe(set, entry) : 0;
+	void *old = set->capacity ? set->slots[slot] : NULL;
 
-	if (hash_set_reserve(set) < 0)
-		return -ENOMEM;
-	slot = probe(set, key_of(set, entry));
-	if (!set->slots[slot])
-		set->count++;
-	if (ret_old)
-		*ret_old = set->slots[slot];
+	/* at most three quarters full */
+	if (!old && set->count + 1 > set->capacity / 4 * 3) {
+		if (grow(set) < 0)
+			return -ENOMEM;
+		slot = probe(set, entry);
+	}
+	set->count += !old;
 	set->slots[slot] = entry;
+	if (ret_old)
+		*ret_old = old;
 	return 0;
 }
 

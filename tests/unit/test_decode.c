@@ -528,6 +528,7 @@ static void wrong_network_policies_are_refused_by_path(void **state)
 		{ "{egress: [{to: [{ipBlock: {}}]}]}", "spec.egress[0].to[0].ipBlock.cidr: is missing" },
 		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}]}", "spec.egress[0].to[0].ipBlock.except: [0]" },
 		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}]}", "spec.egress[0].to[0].ipBlock.except: [0]" },
+		{ "{egress: [{to: [{ipBlock: {cidr: '::/0', except: [10.0.0.0/8]}}]}]}", "spec.egress[0].to[0].ipBlock.except: [0]" },
 		{ "{egress: [{ports: [{endPort: 5}]}]}", "spec.egress[0].ports[0].endPort: needs a port" },
 		{ "{egress: [{ports: [{port: http, endPort: 5}]}]}", "spec.egress[0].ports[0].endPort: needs a port" },
 		{ "{egress: [{ports: [{port: 6, endPort: 5}]}]}", "spec.egress[0].ports[0].endPort: 5 must not be below port 6" },
