@@ -217,8 +217,8 @@ int model_put(struct model *model, struct object *object)
 
 int model_delete(struct model *model, enum model_kind kind, const char *namespace, const char *name)
 {
-	struct object *old =
-		hash_set_take(&model->objects[kind], &(struct object){ .namespace = namespace, .name = name });
+	struct object *old = hash_set_take(&model->objects[kind],
+					   &(struct object){ .namespace = namespace, .name = name });
 
 	if (!old)
 		return 0;
@@ -254,8 +254,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The objects of a kind that `wanted` accepts (NULL: all), sorted; malloc'd, NULL when there is no memory. */
-static struct object **sorted(const struct model *model, enum model_kind kind, bool (*wanted)(const struct object *object),
-			      size_t *ret_count)
+static struct object **sorted(const struct model *model, enum model_kind kind,
+			      bool (*wanted)(const struct object *object), size_t *ret_count)
 {
 	const struct hash_set *objects = &model->objects[kind];
 	struct object **found = malloc((objects->count + 1) * sizeof(*found));
@@ -341,9 +341,11 @@ int model_report(struct model *model, enum model_kind kind, const char *namespac
 	return 0;
 }
 
-void model_clear_reports(struct model *model, enum model_kind kind, const char *namespace, const char *name, const char *origin)
+void model_clear_reports(struct model *model, enum model_kind kind, const char *namespace, const char *name,
+			 const char *origin)
 {
-	struct object *object = hash_set_find(&model->objects[kind], &(struct object){ .namespace = namespace, .name = name });
+	struct object *object = hash_set_find(&model->objects[kind],
+					      &(struct object){ .namespace = namespace, .name = name });
 
 	if (object)
 		reports_clear(object, origin);
@@ -352,7 +354,8 @@ void model_clear_reports(struct model *model, enum model_kind kind, const char *
 static bool has_reports(const struct object *object) { return object_envelope(object)->reports; }
 
 int model_each_report(const struct model *model,
-		      int (*each)(enum model_kind kind, const char *namespace, const char *name, const char *text, void *context),
+		      int (*each)(enum model_kind kind, const char *namespace, const char *name, const char *text,
+				  void *context),
 		      void *context)
 {
 	int result = 0;
@@ -364,8 +367,10 @@ int model_each_report(const struct model *model,
 		if (!objects)
 			return -ENOMEM;
 		for (size_t i = 0; i < count && !result; i++)
-			for (struct report *report = object_envelope(objects[i])->reports; report && !result; report = report->next)
-				result = each(objects[i]->kind, objects[i]->namespace, objects[i]->name, report->text, context);
+			for (struct report *report = object_envelope(objects[i])->reports; report && !result;
+			     report = report->next)
+				result = each(objects[i]->kind, objects[i]->namespace, objects[i]->name, report->text,
+					      context);
 		free(objects);
 	}
 	return result;

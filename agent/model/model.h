@@ -268,7 +268,10 @@ size_t model_count(const struct model *model, enum model_kind kind);
 /* Calls `each` in order of (namespace, name); it must not change the model. Stops at the first non-zero result and returns it. */
 int model_each(const struct model *model, enum model_kind kind,
 	       int (*each)(const struct object *object, void *context), void *context);
-/* All slices of one Service (namespace, label kubernetes.io/service-name), in no particular order; cost proportional to their number. */
+/*
+ * All slices of one Service (namespace, label kubernetes.io/service-name), in no particular order; cost proportional to
+ * their number.
+ */
 int model_each_slice(const struct model *model, const char *namespace, const char *service_name,
 		     int (*each)(const struct endpoint_slice_object *slice, void *context), void *context);
 /* The pods of one namespace, in no particular order. */

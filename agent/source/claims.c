@@ -54,7 +54,8 @@ static bool has_text(const struct text *texts, const char *text)
 
 static const char *object_title(const struct object *object, char title[256])
 {
-	snprintf(title, 256, "%s %s%s%s", model_kind_name(object->kind), object->namespace, *object->namespace ? "/" : "", object->name);
+	snprintf(title, 256, "%s %s%s%s", model_kind_name(object->kind), object->namespace,
+		 *object->namespace ? "/" : "", object->name);
 	return title;
 }
 
@@ -70,8 +71,8 @@ static void log_reports(const struct claims *claims, const struct claim *claim, 
 
 	for (const struct text *report = claim->reports; report; report = report->next)
 		if (!has_text(known, report->text))
-			log_warn("%s/%s:%d: %s: %s", claims->directory, claim->file, claim->line, object_title(claim->object, title),
-				 report->text);
+			log_warn("%s/%s:%d: %s: %s", claims->directory, claim->file, claim->line,
+				 object_title(claim->object, title), report->text);
 }
 
 /* Gives the claim's object to the model: its word counts now. */
@@ -88,7 +89,8 @@ static void enforce(struct claims *claims, struct claim *claim)
 	claim->announced = false;
 	model_clear_reports(claims->model, object->kind, object->namespace, object->name, ORIGIN);
 	for (const struct text *report = claim->reports; report; report = report->next)
-		if (model_report(claims->model, object->kind, object->namespace, object->name, ORIGIN, report->text) == -ENOMEM)
+		if (model_report(claims->model, object->kind, object->namespace, object->name, ORIGIN, report->text) ==
+		    -ENOMEM)
 			log_no_memory(claims, claim->file);
 }
 
@@ -163,8 +165,8 @@ const char *claims_conflict(const struct claims *claims, const struct claim *cla
 	const struct claim *head = hash_set_find(&claims->first, claim);
 	char title[256];
 
-	snprintf(reason, 512, "%s is in %.180s too, which comes first: it is not taken from here", object_title(claim->object, title),
-		 head->file);
+	snprintf(reason, 512, "%s is in %.180s too, which comes first: it is not taken from here",
+		 object_title(claim->object, title), head->file);
 	return reason;
 }
 
@@ -179,7 +181,8 @@ void claims_announce(struct claims *claims)
 			if (claim->announced)
 				continue;
 			claim->announced = true;
-			log_error("%s/%s:%d: %s", claims->directory, claim->file, claim->line, claims_conflict(claims, claim, reason));
+			log_error("%s/%s:%d: %s", claims->directory, claim->file, claim->line,
+				  claims_conflict(claims, claim, reason));
 		}
 	}
 }

@@ -2,8 +2,9 @@
 #ifndef WEFT_SOURCE_CLAIMS_H
 #define WEFT_SOURCE_CLAIMS_H
 /*
- * Whose word about an object counts when several files of a directory describe it: the file whose name comes first (strcmp
- * order). Each file's word is a claim; one that does not count is kept, and takes over when the one before it goes.
+ * Whose word about an object counts when several files of a directory describe it: the file whose name comes first
+ * (strcmp order). Each file's word is a claim; one that does not count is kept, and takes over when the one before it
+ * goes.
  */
 #include "model/model.h"
 #include "util/hash.h"
@@ -37,7 +38,7 @@ uint64_t claim_hash(const void *claim);
 bool claim_equal(const void *a, const void *b);
 void claim_free(struct claim *claim); /* NULL is fine */
 
-/* A new claim, which must not equal another of the same file. 0 or -ENOMEM. The caller keeps it until claims_leave(). */
+/* A new claim, which must not equal another of the same file; the caller keeps it until claims_leave(). 0, -ENOMEM. */
 int claims_enter(struct claims *claims, struct claim *claim);
 void claims_leave(struct claims *claims, struct claim *claim);
 /* The file describes the object anew: takes what it needs out of `new`, which is to be freed. */

@@ -30,8 +30,8 @@ void decode_leave(struct decoder *decoder, size_t length) { decoder->path[length
 
 static void say(const struct decoder *decoder, char text[256], const char *field, const char *format, va_list arguments)
 {
-	int length = snprintf(text, 256, "%s%s%s%s", decoder->path, decoder->path[0] && field ? "." : "", field ? field : "",
-			      decoder->path[0] || field ? ": " : "");
+	int length = snprintf(text, 256, "%s%s%s%s", decoder->path, decoder->path[0] && field ? "." : "",
+			      field ? field : "", decoder->path[0] || field ? ": " : "");
 
 	if (length < 256)
 		vsnprintf(text + length, (size_t)(256 - length), format, arguments);
@@ -67,9 +67,14 @@ void decode_report(struct decoder *decoder, const char *field, const char *forma
 /* --- fields --- */
 
 static const char *const type_names[] = {
-	[FIELD_STRING] = "a string", [FIELD_INTEGER] = "a whole number", [FIELD_BOOLEAN] = "true or false",
-	[FIELD_INTEGER_OR_STRING] = "a whole number or a string", [FIELD_STRINGS] = "a list of strings",
-	[FIELD_STRING_MAP] = "a mapping of strings to strings", [FIELD_ARRAY] = "a list", [FIELD_OBJECT] = "a mapping",
+	[FIELD_STRING] = "a string",
+	[FIELD_INTEGER] = "a whole number",
+	[FIELD_BOOLEAN] = "true or false",
+	[FIELD_INTEGER_OR_STRING] = "a whole number or a string",
+	[FIELD_STRINGS] = "a list of strings",
+	[FIELD_STRING_MAP] = "a mapping of strings to strings",
+	[FIELD_ARRAY] = "a list",
+	[FIELD_OBJECT] = "a mapping",
 };
 
 static bool is_integer(const cJSON *json)
@@ -82,7 +87,7 @@ static bool all_strings(const cJSON *json)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, json)
+	cJSON_ArrayForEach (item, json)
 		if (!cJSON_IsString(item))
 			return false;
 	return true;
@@ -117,12 +122,14 @@ static int fail_type(struct decoder *decoder, const struct field *field, const c
 {
 	const cJSON *item;
 
-	if ((field->type == FIELD_STRING || field->type == FIELD_INTEGER_OR_STRING) && !cJSON_IsObject(json) && !cJSON_IsArray(json))
+	if ((field->type == FIELD_STRING || field->type == FIELD_INTEGER_OR_STRING) && !cJSON_IsObject(json) &&
+	    !cJSON_IsArray(json))
 		return decode_fail(decoder, field->name, "must be %s (put it in quotes)", type_names[field->type]);
 	if (field->type == FIELD_STRING_MAP && cJSON_IsObject(json))
-		cJSON_ArrayForEach(item, json)
+		cJSON_ArrayForEach (item, json)
 			if (!cJSON_IsString(item))
-				return decode_fail(decoder, field->name, "the value of \"%.60s\" must be a string (put it in quotes)",
+				return decode_fail(decoder, field->name,
+						   "the value of \"%.60s\" must be a string (put it in quotes)",
 						   item->string);
 	if (field->type == FIELD_STRINGS && cJSON_IsArray(json))
 		return decode_fail(decoder, field->name, "must be a list of strings (put each item in quotes)");
@@ -137,18 +144,19 @@ static uint64_t digest_of(const cJSON *json, enum field_type type)
 
 	switch (type) {
 	case FIELD_STRING_MAP:
-		cJSON_ArrayForEach(item, json)
+		cJSON_ArrayForEach (item, json)
 			digest += hash_text(hash_text(HASH_START, item->string), item->valuestring);
 		return digest;
 	case FIELD_STRINGS:
-		cJSON_ArrayForEach(item, json)
+		cJSON_ArrayForEach (item, json)
 			digest = hash_text(digest, item->valuestring);
 		return digest;
 	default:
 		if (cJSON_IsString(json))
 			return hash_text(digest, json->valuestring);
 		/* lists and mappings: their own members follow when they are read */
-		return hash_bytes(hash_bytes(digest, &json->type, sizeof(json->type)), &json->valuedouble, sizeof(json->valuedouble));
+		return hash_bytes(hash_bytes(digest, &json->type, sizeof(json->type)), &json->valuedouble,
+				  sizeof(json->valuedouble));
 	}
 }
 
@@ -178,7 +186,7 @@ int decode_fields(struct decoder *decoder, const cJSON *json, const struct field
 	memset(values, 0, count * sizeof(*values));
 	if (json && !cJSON_IsObject(json))
 		return decode_fail(decoder, NULL, "must be a mapping");
-	cJSON_ArrayForEach(member, json) {
+	cJSON_ArrayForEach (member, json) {
 		int error = take_field(decoder, member, fields, count, all, values);
 
 		if (error < 0)
@@ -199,7 +207,7 @@ int decode_each(struct decoder *decoder, const char *field, const cJSON *array, 
 	const cJSON *json;
 
 	decoder->digest = hash_bytes(decoder->digest, &count, sizeof(count));
-	cJSON_ArrayForEach(json, array) {
+	cJSON_ArrayForEach (json, array) {
 		size_t path = decode_enter(decoder, "[%zu]", index++);
 		int error = each(decoder, json, context);
 
@@ -226,8 +234,8 @@ static int fill_item(struct decoder *decoder, const cJSON *json, void *context)
 	return error;
 }
 
-int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *item, size_t size, void *items,
-		 size_t *ret_count)
+int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *item, size_t size,
+		 void *items, size_t *ret_count)
 {
 	size_t count = (size_t)cJSON_GetArraySize(array);
 	char *base = count ? object_array(decoder->object, count, size) : NULL;
@@ -247,9 +255,14 @@ int decode_array(struct decoder *decoder, const char *field, const cJSON *array,
 
 /* Annotations that Weft reads; others can change without notice. */
 static const char *const annotations[] = {
-	"mesh.weft.dev/netns",	     "mesh.weft.dev/ips",	"mesh.weft.dev/weight",
-	"mesh.weft.dev/algorithm",   "mesh.weft.dev/dry-run",	"istio.io/dry-run",
-	"service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints",
+	"mesh.weft.dev/netns",
+	"mesh.weft.dev/ips",
+	"mesh.weft.dev/weight",
+	"mesh.weft.dev/algorithm",
+	"mesh.weft.dev/dry-run",
+	"istio.io/dry-run",
+	"service.kubernetes.io/topology-mode",
+	"service.kubernetes.io/topology-aware-hints",
 };
 
 static bool annotation_is_known(const char *key)
@@ -266,10 +279,10 @@ static int decode_annotations(struct decoder *decoder, const cJSON *json)
 	struct label *items;
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, json) {
+	cJSON_ArrayForEach (item, json) {
 		if (!cJSON_IsString(item))
-			return decode_fail(decoder, "annotations", "the value of \"%.60s\" must be a string (put it in quotes)",
-					   item->string);
+			return decode_fail(decoder, "annotations",
+					   "the value of \"%.60s\" must be a string (put it in quotes)", item->string);
 		if (annotation_is_known(item->string))
 			object->annotations.count++;
 		else if (!strncmp(item->string, "mesh.weft.dev/", 14))
@@ -315,14 +328,14 @@ uint32_t decode_weight(struct decoder *decoder, uint32_t initial)
 	weight = strtoul(text, &end, 10);
 	if (*text >= '0' && *text <= '9' && !*end && weight >= 1 && weight <= 65535)
 		return (uint32_t)weight;
-	decode_report(decoder, "metadata.annotations", "\"mesh.weft.dev/weight\" is ignored: \"%.40s\" is not a number from 1 to 65535",
-		      text);
+	decode_report(decoder, "metadata.annotations",
+		      "\"mesh.weft.dev/weight\" is ignored: \"%.40s\" is not a number from 1 to 65535", text);
 	return initial;
 }
 
 struct kind {
 	const char *name;
-	const char *group; /* "": core; "mesh.weft.dev" and "security.istio.io" share their kinds */
+	const char *group;   /* "": core; "mesh.weft.dev" and "security.istio.io" share their kinds */
 	const char *version; /* NULL: any */
 	enum model_kind kind;
 	bool namespaced;
@@ -335,8 +348,10 @@ static const struct kind kinds[] = {
 	{ "Node", "", "v1", MODEL_NODE, false, name_is_subdomain, decode_node },
 	{ "Pod", "", "v1", MODEL_POD, true, name_is_subdomain, decode_pod },
 	{ "Service", "", "v1", MODEL_SERVICE, true, name_is_label, decode_service },
-	{ "EndpointSlice", "discovery.k8s.io", "v1", MODEL_ENDPOINT_SLICE, true, name_is_subdomain, decode_endpoint_slice },
-	{ "NetworkPolicy", "networking.k8s.io", "v1", MODEL_NETWORK_POLICY, true, name_is_subdomain, decode_network_policy },
+	{ "EndpointSlice", "discovery.k8s.io", "v1", MODEL_ENDPOINT_SLICE, true, name_is_subdomain,
+	  decode_endpoint_slice },
+	{ "NetworkPolicy", "networking.k8s.io", "v1", MODEL_NETWORK_POLICY, true, name_is_subdomain,
+	  decode_network_policy },
 	{ "AuthorizationPolicy", "mesh.weft.dev", NULL, MODEL_AUTHORIZATION_POLICY, true, name_is_subdomain,
 	  decode_authorization_policy },
 	{ "AuthorizationPolicy", "security.istio.io", "v1", MODEL_AUTHORIZATION_POLICY, true, name_is_subdomain,
@@ -372,7 +387,8 @@ static int find_kind(struct decoder *decoder, const char *api_version, const cha
 			other = kind->version ? kind->version : "v1";
 	}
 	if (other)
-		return decode_fail(decoder, "apiVersion", "\"%.60s\" is not a version of %s that Weft knows: write %.*s%s%s", api_version,
+		return decode_fail(decoder, "apiVersion",
+				   "\"%.60s\" is not a version of %s that Weft knows: write %.*s%s%s", api_version,
 				   name, (int)group_length, api_version, group_length ? "/" : "", other);
 	return 0;
 }
@@ -385,14 +401,16 @@ static int decode_names(struct decoder *decoder, const struct kind *kind, const 
 		return decode_fail(decoder, "name", "is missing");
 	if (!kind->name_is_valid(name->valuestring))
 		return decode_fail(decoder, "name",
-				   "\"%.80s\" is not a name for a %s: lower case letters, digits and '-', beginning and ending with one of the former",
+				   "\"%.80s\" is not a name for a %s: lower case letters, digits and '-', beginning "
+				   "and ending with one of the former",
 				   name->valuestring, kind->name);
 	if (namespace && !*namespace->valuestring)
 		namespace = NULL;
 	if (namespace && !kind->namespaced)
 		return decode_fail(decoder, "namespace", "a %s is not in a namespace", kind->name);
 	if (namespace && !name_is_label(namespace->valuestring))
-		return decode_fail(decoder, "namespace", "\"%.80s\" is not the name of a namespace", namespace->valuestring);
+		return decode_fail(decoder, "namespace", "\"%.80s\" is not the name of a namespace",
+				   namespace->valuestring);
 	object->name = intern(name->valuestring);
 	object->namespace = intern(namespace ? namespace->valuestring : kind->namespaced ? "default" : "");
 	return object->name && object->namespace ? 0 : -ENOMEM;
@@ -402,7 +420,9 @@ static int decode_metadata(struct decoder *decoder, const struct kind *kind, con
 {
 	enum { NAME, NAMESPACE, LABELS, FIELDS };
 	static const struct field fields[] = {
-		[NAME] = { "name", FIELD_STRING }, [NAMESPACE] = { "namespace", FIELD_STRING }, [LABELS] = { "labels", FIELD_STRING_MAP },
+		[NAME] = { "name", FIELD_STRING },
+		[NAMESPACE] = { "namespace", FIELD_STRING },
+		[LABELS] = { "labels", FIELD_STRING_MAP },
 	};
 	const cJSON *values[FIELDS], *json = cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
 	struct object *object = decoder->object;
@@ -439,9 +459,11 @@ int decode_object(const cJSON *document, struct object **ret, char reason[256], 
 
 	*ret = NULL;
 	if (!cJSON_IsObject(document))
-		return decode_fail(&decoder, NULL, "not an object of Kubernetes: must be a mapping with apiVersion, kind and metadata");
+		return decode_fail(&decoder, NULL,
+				   "not an object of Kubernetes: must be a mapping with apiVersion, kind and metadata");
 	if (!api_version || !name)
-		return decode_fail(&decoder, api_version ? "kind" : "apiVersion", "is missing: each object of Kubernetes has one");
+		return decode_fail(&decoder, api_version ? "kind" : "apiVersion",
+				   "is missing: each object of Kubernetes has one");
 	error = find_kind(&decoder, api_version, name, &kind);
 	if (error < 0 || !kind)
 		return error;

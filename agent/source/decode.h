@@ -15,10 +15,10 @@
 #include "source/source.h"
 
 struct decoder {
-	void *object;	 /* being made: starts with struct object */
+	void *object; /* being made: starts with struct object */
 	uint64_t digest;
-	char path[160];	 /* of the JSON object being read: "spec.ports[0]" */
-	char *reason;	 /* 256 bytes */
+	char path[160]; /* of the JSON object being read: "spec.ports[0]" */
+	char *reason;	/* 256 bytes */
 	decode_report_fn *report;
 	void *context;
 	unsigned int report_count;
@@ -41,17 +41,19 @@ struct field {
 };
 
 /* Says why the object is refused: "PATH.FIELD: TEXT". `field` may be NULL. Returns -EINVAL. */
-int decode_fail(struct decoder *decoder, const char *field, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int decode_fail(struct decoder *decoder, const char *field, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Reports something that is not honoured, in the same form. */
-void decode_report(struct decoder *decoder, const char *field, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void decode_report(struct decoder *decoder, const char *field, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Makes the path longer for what is read next; decode_leave() with what it returned makes it as short as before. */
 size_t decode_enter(struct decoder *decoder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void decode_leave(struct decoder *decoder, size_t length);
 
 /*
- * The members of `json` to values[], in the order of `fields`; NULL for what is absent or null. A member without an entry
- * in `fields` is reported, or passed over if `all` is false. `json` may be NULL: no members.
+ * The members of `json` to values[], in the order of `fields`; NULL for what is absent or null. A member without an
+ * entry in `fields` is reported, or passed over if `all` is false. `json` may be NULL: no members.
  */
 int decode_fields(struct decoder *decoder, const cJSON *json, const struct field *fields, size_t count, bool all,
 		  const cJSON **values);
@@ -62,9 +64,9 @@ int decode_fields(struct decoder *decoder, const cJSON *json, const struct field
 typedef int decode_each_fn(struct decoder *decoder, const cJSON *json, void *context);
 int decode_each(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *each, void *context);
 
-/* Decodes each item of `array` (NULL: none) into an array of the object; `items` is the address of the pointer to it. */
-int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *item, size_t size, void *items,
-		 size_t *ret_count);
+/* Decodes each item of `array` (NULL: none) into an array of the object, whose address goes to *items. */
+int decode_array(struct decoder *decoder, const char *field, const cJSON *array, decode_each_fn *item, size_t size,
+		 void *items, size_t *ret_count);
 #define DECODE_ARRAY(decoder, field, array, item, items, count)                                                        \
 	decode_array(decoder, field, array, item, sizeof(*(items)), &(items), &(count))
 
@@ -73,7 +75,8 @@ int decode_string(const cJSON *json, const char **ret); /* interned; NULL if abs
 int decode_strings(struct decoder *decoder, const cJSON *json, const char ***ret, size_t *ret_count);
 bool decode_boolean(const cJSON *json, bool initial);
 /* The position of the text in `choices`, which a NULL ends; `initial` if absent or empty. */
-int decode_choice(struct decoder *decoder, const char *field, const cJSON *json, const char *const *choices, int initial, int *ret);
+int decode_choice(struct decoder *decoder, const char *field, const cJSON *json, const char *const *choices,
+		  int initial, int *ret);
 int decode_integer(struct decoder *decoder, const char *field, const cJSON *json, int minimum, int maximum, int *ret);
 int decode_port(struct decoder *decoder, const char *field, const cJSON *json, uint16_t *ret); /* 1..65535 */
 int decode_protocol(struct decoder *decoder, const cJSON *json, uint8_t *ret); /* field "protocol", TCP if absent */
@@ -82,7 +85,8 @@ int decode_address(struct decoder *decoder, const char *field, const char *text,
 int decode_cidr(struct decoder *decoder, const char *field, const char *text, struct cidr *ret);
 int decode_labels(struct decoder *decoder, const char *field, const cJSON *json, struct labels *ret);
 /* A selector of matchLabels, and of matchExpressions where `expressions` are allowed. */
-int decode_selector(struct decoder *decoder, const char *field, const cJSON *json, bool expressions, struct selector *ret);
+int decode_selector(struct decoder *decoder, const char *field, const cJSON *json, bool expressions,
+		    struct selector *ret);
 /* A `mesh.weft.dev` or other annotation of the object, or NULL. */
 const char *decode_annotation(const struct decoder *decoder, const char *key);
 /* The annotation mesh.weft.dev/weight, 1..65535; `initial` without it, or with a report if it is something else. */

@@ -49,13 +49,17 @@ static int parse_port(struct decoder *decoder, const char *text, uint16_t *ret)
 	return 0;
 }
 
-static int port_item(struct decoder *decoder, const cJSON *json, void *item) { return parse_port(decoder, json->valuestring, item); }
+static int port_item(struct decoder *decoder, const cJSON *json, void *item)
+{
+	return parse_port(decoder, json->valuestring, item);
+}
 
 #define DECODE_MATCH(decoder, field, json, item, match)                                                                \
 	DECODE_ARRAY(decoder, field, json, item, (match).values, (match).count)
-#define DECODE_LIST(decoder, field, json, item, list) DECODE_ARRAY(decoder, field, json, item, (list).items, (list).count)
+#define DECODE_LIST(decoder, field, json, item, list)                                                                  \
+	DECODE_ARRAY(decoder, field, json, item, (list).items, (list).count)
 
-/* Whether any of the fields is given and not empty. What that means where they are of HTTP, compile/ knows and reports. */
+/* Whether any of the fields is given and not empty. What follows where they are of HTTP, compile/ knows and reports. */
 static bool any_given(const cJSON *const *values, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -67,8 +71,20 @@ static bool any_given(const cJSON *const *values, size_t count)
 /* --- AuthorizationPolicy: from, to, when --- */
 
 enum source_field {
-	PRINCIPALS, NOT_PRINCIPALS, NAMESPACES, NOT_NAMESPACES, ACCOUNTS, NOT_ACCOUNTS, BLOCKS, NOT_BLOCKS, REMOTE, NOT_REMOTE,
-	SOURCE_HTTP, REQUEST_PRINCIPALS = SOURCE_HTTP, NOT_REQUEST_PRINCIPALS, SOURCE_FIELDS
+	PRINCIPALS,
+	NOT_PRINCIPALS,
+	NAMESPACES,
+	NOT_NAMESPACES,
+	ACCOUNTS,
+	NOT_ACCOUNTS,
+	BLOCKS,
+	NOT_BLOCKS,
+	REMOTE,
+	NOT_REMOTE,
+	SOURCE_HTTP,
+	REQUEST_PRINCIPALS = SOURCE_HTTP,
+	NOT_REQUEST_PRINCIPALS,
+	SOURCE_FIELDS
 };
 static const struct field source_fields[] = {
 	[PRINCIPALS] = { "principals", FIELD_STRINGS },
@@ -102,8 +118,8 @@ static int source_names(struct decoder *decoder, const cJSON *const *values, str
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(matches) / sizeof(*matches) && !error; i++)
-		error = DECODE_MATCH(decoder, source_fields[matches[i].field].name, values[matches[i].field], matches[i].item,
-				     *matches[i].match);
+		error = DECODE_MATCH(decoder, source_fields[matches[i].field].name, values[matches[i].field],
+				     matches[i].item, *matches[i].match);
 	return error;
 }
 
@@ -121,7 +137,8 @@ static int source_blocks(struct decoder *decoder, const cJSON *const *values, st
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists) && !error; i++)
-		error = DECODE_LIST(decoder, source_fields[lists[i].field].name, values[lists[i].field], block_item, *lists[i].list);
+		error = DECODE_LIST(decoder, source_fields[lists[i].field].name, values[lists[i].field], block_item,
+				    *lists[i].list);
 	return error;
 }
 
@@ -142,7 +159,8 @@ static int from_item(struct decoder *decoder, const cJSON *json, void *item)
 	if (error < 0)
 		return error;
 	if (!any_given(values, SOURCE_FIELDS))
-		return decode_fail(decoder, NULL, "must have at least one field that Weft knows, and that is not empty");
+		return decode_fail(decoder, NULL,
+				   "must have at least one field that Weft knows, and that is not empty");
 	if ((values[ACCOUNTS] || values[NOT_ACCOUNTS]) &&
 	    (values[PRINCIPALS] || values[NOT_PRINCIPALS] || values[NAMESPACES] || values[NOT_NAMESPACES]))
 		return decode_fail(decoder, "serviceAccounts", "must not stand beside principals or namespaces");
@@ -155,7 +173,18 @@ static int to_item(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { OPERATION, FIELDS };
 	static const struct field outer_fields[] = { [OPERATION] = { "operation", FIELD_OBJECT } };
-	enum { PORTS, NOT_PORTS, HTTP, HOSTS = HTTP, NOT_HOSTS, METHODS, NOT_METHODS, PATHS, NOT_PATHS, OPERATION_FIELDS };
+	enum {
+		PORTS,
+		NOT_PORTS,
+		HTTP,
+		HOSTS = HTTP,
+		NOT_HOSTS,
+		METHODS,
+		NOT_METHODS,
+		PATHS,
+		NOT_PATHS,
+		OPERATION_FIELDS
+	};
 	static const struct field fields[] = {
 		[PORTS] = { "ports", FIELD_STRINGS },	  [NOT_PORTS] = { "notPorts", FIELD_STRINGS },
 		[HOSTS] = { "hosts", FIELD_STRINGS },	  [NOT_HOSTS] = { "notHosts", FIELD_STRINGS },
@@ -175,7 +204,8 @@ static int to_item(struct decoder *decoder, const cJSON *json, void *item)
 	if (error < 0)
 		return error;
 	if (!any_given(values, OPERATION_FIELDS))
-		return decode_fail(decoder, NULL, "must have at least one field that Weft knows, and that is not empty");
+		return decode_fail(decoder, NULL,
+				   "must have at least one field that Weft knows, and that is not empty");
 	operation->http_fields = any_given(values + HTTP, OPERATION_FIELDS - HTTP);
 	error = DECODE_LIST(decoder, "ports", values[PORTS], port_item, operation->ports);
 	return error < 0 ? error : DECODE_LIST(decoder, "notPorts", values[NOT_PORTS], port_item, operation->not_ports);
@@ -200,8 +230,8 @@ static const struct {
 	const char *key;
 	int (*check)(struct decoder *decoder, const char *text);
 } l4_keys[] = {
-	{ "source.ip", check_block },	   { "remote.ip", check_block },	{ "source.namespace", NULL },
-	{ "source.principal", NULL },	   { "destination.ip", check_block },	{ "destination.port", check_port },
+	{ "source.ip", check_block }, { "remote.ip", check_block },	 { "source.namespace", NULL },
+	{ "source.principal", NULL }, { "destination.ip", check_block }, { "destination.port", check_port },
 };
 
 /* Keys that Istio knows beside them: of HTTP, of TLS, of its own extensions. */
@@ -217,12 +247,13 @@ static bool is_other_key(const char *key)
 	return false;
 }
 
-static int check_values(struct decoder *decoder, const char *field, const cJSON *json, int (*check)(struct decoder *, const char *))
+static int check_values(struct decoder *decoder, const char *field, const cJSON *json,
+			int (*check)(struct decoder *, const char *))
 {
 	size_t path = decode_enter(decoder, ".%s", field);
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, json) {
+	cJSON_ArrayForEach (item, json) {
 		int error = check ? check(decoder, item->valuestring) : 0;
 
 		if (error < 0)
@@ -245,7 +276,8 @@ static int condition_values(struct decoder *decoder, const cJSON *values, const 
 		error = check_values(decoder, "notValues", not_values, l4_keys[known].check);
 	if (!error)
 		error = DECODE_MATCH(decoder, "values", values,
-				     strcmp(condition->key, "source.principal") != 0 ? match_item : principal_item, condition->values);
+				     strcmp(condition->key, "source.principal") != 0 ? match_item : principal_item,
+				     condition->values);
 	if (!error)
 		error = DECODE_MATCH(decoder, "notValues", not_values,
 				     strcmp(condition->key, "source.principal") != 0 ? match_item : principal_item,
@@ -266,7 +298,9 @@ static int when_item(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { KEY, VALUES, NOT_VALUES, FIELDS };
 	static const struct field fields[] = {
-		[KEY] = { "key", FIELD_STRING }, [VALUES] = { "values", FIELD_STRINGS }, [NOT_VALUES] = { "notValues", FIELD_STRINGS },
+		[KEY] = { "key", FIELD_STRING },
+		[VALUES] = { "values", FIELD_STRINGS },
+		[NOT_VALUES] = { "notValues", FIELD_STRINGS },
 	};
 	struct authorization_condition *condition = item;
 	const cJSON *values[FIELDS];
@@ -304,7 +338,9 @@ static int rule_item(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { FROM, TO, WHEN, FIELDS };
 	static const struct field fields[] = {
-		[FROM] = { "from", FIELD_ARRAY }, [TO] = { "to", FIELD_ARRAY }, [WHEN] = { "when", FIELD_ARRAY },
+		[FROM] = { "from", FIELD_ARRAY },
+		[TO] = { "to", FIELD_ARRAY },
+		[WHEN] = { "when", FIELD_ARRAY },
 	};
 	struct authorization_rule *rule = item;
 	const cJSON *values[FIELDS];
@@ -315,7 +351,8 @@ static int rule_item(struct decoder *decoder, const cJSON *json, void *item)
 	/* an empty list could be read as "nobody" or as "everybody" */
 	for (size_t i = 0; i < FIELDS; i++)
 		if (values[i] && !values[i]->child)
-			return decode_fail(decoder, fields[i].name, "must not be an empty list: leave it out to match everything");
+			return decode_fail(decoder, fields[i].name,
+					   "must not be an empty list: leave it out to match everything");
 	error = DECODE_ARRAY(decoder, "from", values[FROM], from_item, rule->from, rule->from_count);
 	if (!error)
 		error = DECODE_ARRAY(decoder, "to", values[TO], to_item, rule->to, rule->to_count);
@@ -337,16 +374,20 @@ static void authorization_dry_run(struct decoder *decoder)
 		text = decode_annotation(decoder, "istio.io/dry-run");
 	policy->dry_run = text && !strcmp(text, "true");
 	if (text && !policy->dry_run && strcmp(text, "false") != 0)
-		decode_report(decoder, "metadata.annotations", "dry-run \"%.40s\" is neither true nor false: the policy is enforced", text);
+		decode_report(decoder, "metadata.annotations",
+			      "dry-run \"%.40s\" is neither true nor false: the policy is enforced", text);
 }
 
 static int authorization_spec(struct decoder *decoder, const cJSON *json)
 {
 	enum { SELECTOR, TARGET, TARGETS, RULES, ACTION, FIELDS };
 	static const struct field fields[] = {
-		[SELECTOR] = { "selector", FIELD_OBJECT }, [TARGET] = { "targetRef", FIELD_OBJECT },
-		[TARGETS] = { "targetRefs", FIELD_ARRAY }, [RULES] = { "rules", FIELD_ARRAY },
-		[ACTION] = { "action", FIELD_STRING },	   { "provider", FIELD_IGNORED }, /* of CUSTOM, which is refused as a whole */
+		[SELECTOR] = { "selector", FIELD_OBJECT },
+		[TARGET] = { "targetRef", FIELD_OBJECT },
+		[TARGETS] = { "targetRefs", FIELD_ARRAY },
+		[RULES] = { "rules", FIELD_ARRAY },
+		[ACTION] = { "action", FIELD_STRING },
+		{ "provider", FIELD_IGNORED }, /* of CUSTOM, which is refused as a whole */
 	};
 	static const char *const actions[] = { "ALLOW", "DENY", "AUDIT", "CUSTOM", NULL };
 	struct authorization_policy_object *policy = decoder->object;
@@ -362,15 +403,18 @@ static int authorization_spec(struct decoder *decoder, const cJSON *json)
 	if (policy->targets_services && values[SELECTOR])
 		return decode_fail(decoder, "selector", "must not stand beside targetRefs");
 	if (action != AUTHORIZE_ALLOW && !cJSON_GetArraySize(values[RULES]))
-		return decode_fail(decoder, "rules", "is missing: a policy with the action %s and without rules does nothing (all: rules: [{}])",
-				   actions[action]);
+		return decode_fail(
+			decoder, "rules",
+			"is missing: a policy with the action %s and without rules does nothing (all: rules: [{}])",
+			actions[action]);
 	error = decode_selector(decoder, "selector", values[SELECTOR], false, &policy->selector);
-	return error < 0 ? error :
-			   DECODE_ARRAY(decoder, "rules", values[RULES], rule_item, policy->rules, policy->rule_count);
+	return error < 0 ? error
+			 : DECODE_ARRAY(decoder, "rules", values[RULES], rule_item, policy->rules, policy->rule_count);
 }
 
 /* Both kinds are a spec, which may be left out, and a status that is none of our business. */
-static int decode_spec(struct decoder *decoder, const cJSON *document, int (*spec)(struct decoder *decoder, const cJSON *json))
+static int decode_spec(struct decoder *decoder, const cJSON *document,
+		       int (*spec)(struct decoder *decoder, const cJSON *json))
 {
 	enum { SPEC, FIELDS };
 	static const struct field fields[] = {
@@ -402,7 +446,8 @@ static int decode_mode(struct decoder *decoder, const cJSON *json, enum mtls_mod
 {
 	enum { MODE, FIELDS };
 	static const struct field fields[] = { [MODE] = { "mode", FIELD_STRING } };
-	static const char *const modes[] = { "UNSET", "DISABLE", "PERMISSIVE", "STRICT", NULL }; /* order of enum mtls_mode */
+	static const char *const modes[] = { "UNSET", "DISABLE", "PERMISSIVE", "STRICT",
+					     NULL }; /* order of enum mtls_mode */
 	const cJSON *values[FIELDS];
 	int mode, error = DECODE_FIELDS(decoder, json, fields, true, values);
 
@@ -422,7 +467,7 @@ static int port_modes(struct decoder *decoder, const cJSON *json)
 	peer->port_modes = object_array(peer, (size_t)cJSON_GetArraySize(json), sizeof(*peer->port_modes));
 	if (!peer->port_modes)
 		return -ENOMEM;
-	cJSON_ArrayForEach(item, json) {
+	cJSON_ArrayForEach (item, json) {
 		size_t inner = decode_enter(decoder, "[%.20s]", item->string), at = peer->port_mode_count;
 		int error = parse_port(decoder, item->string, &peer->port_modes[at].port);
 
@@ -442,7 +487,9 @@ static int peer_authentication_spec(struct decoder *decoder, const cJSON *json)
 {
 	enum { SELECTOR, MTLS, PORTS, FIELDS };
 	static const struct field fields[] = {
-		[SELECTOR] = { "selector", FIELD_OBJECT }, [MTLS] = { "mtls", FIELD_OBJECT }, [PORTS] = { "portLevelMtls", FIELD_OBJECT },
+		[SELECTOR] = { "selector", FIELD_OBJECT },
+		[MTLS] = { "mtls", FIELD_OBJECT },
+		[PORTS] = { "portLevelMtls", FIELD_OBJECT },
 	};
 	struct peer_authentication_object *peer = decoder->object;
 	const cJSON *values[FIELDS];

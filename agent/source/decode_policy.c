@@ -15,7 +15,8 @@ static int except_item(struct decoder *decoder, const cJSON *json, void *item)
 static int decode_ip_block(struct decoder *decoder, const cJSON *json, struct ip_block *block)
 {
 	enum { CIDR, EXCEPT, FIELDS };
-	static const struct field fields[] = { [CIDR] = { "cidr", FIELD_STRING }, [EXCEPT] = { "except", FIELD_STRINGS } };
+	static const struct field fields[] = { [CIDR] = { "cidr", FIELD_STRING },
+					       [EXCEPT] = { "except", FIELD_STRINGS } };
 	const cJSON *values[FIELDS];
 	size_t path = decode_enter(decoder, ".ipBlock");
 	int error = DECODE_FIELDS(decoder, json, fields, true, values);
@@ -26,9 +27,11 @@ static int decode_ip_block(struct decoder *decoder, const cJSON *json, struct ip
 		return decode_fail(decoder, "cidr", "is missing");
 	error = decode_cidr(decoder, "cidr", values[CIDR]->valuestring, &block->cidr);
 	if (!error && !strchr(values[CIDR]->valuestring, '/'))
-		error = decode_fail(decoder, "cidr", "\"%.60s\" has no length: write it as 10.0.0.1/32", values[CIDR]->valuestring);
+		error = decode_fail(decoder, "cidr", "\"%.60s\" has no length: write it as 10.0.0.1/32",
+				    values[CIDR]->valuestring);
 	if (!error)
-		error = DECODE_ARRAY(decoder, "except", values[EXCEPT], except_item, block->except, block->except_count);
+		error = DECODE_ARRAY(decoder, "except", values[EXCEPT], except_item, block->except,
+				     block->except_count);
 	for (size_t i = 0; i < block->except_count && !error; i++)
 		if (block->except[i].length <= block->cidr.length ||
 		    addr_is_v4(&block->except[i].addr) != addr_is_v4(&block->cidr.addr) ||
@@ -44,7 +47,8 @@ static int peer_item(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { PODS, NAMESPACES, BLOCK, FIELDS };
 	static const struct field fields[] = {
-		[PODS] = { "podSelector", FIELD_OBJECT }, [NAMESPACES] = { "namespaceSelector", FIELD_OBJECT },
+		[PODS] = { "podSelector", FIELD_OBJECT },
+		[NAMESPACES] = { "namespaceSelector", FIELD_OBJECT },
 		[BLOCK] = { "ipBlock", FIELD_OBJECT },
 	};
 	struct network_policy_peer *peer = item;
@@ -56,14 +60,16 @@ static int peer_item(struct decoder *decoder, const cJSON *json, void *item)
 	if (!values[PODS] && !values[NAMESPACES] && !values[BLOCK])
 		return decode_fail(decoder, NULL, "must have a podSelector, a namespaceSelector or an ipBlock");
 	if (values[BLOCK] && (values[PODS] || values[NAMESPACES]))
-		return decode_fail(decoder, "ipBlock", "must stand alone: no podSelector or namespaceSelector beside it");
+		return decode_fail(decoder, "ipBlock",
+				   "must stand alone: no podSelector or namespaceSelector beside it");
 	peer->has_pod_selector = values[PODS];
 	peer->has_namespace_selector = values[NAMESPACES];
 	peer->has_ip_block = values[BLOCK];
 	if (peer->has_pod_selector)
 		error = decode_selector(decoder, "podSelector", values[PODS], true, &peer->pod_selector);
 	if (!error && peer->has_namespace_selector)
-		error = decode_selector(decoder, "namespaceSelector", values[NAMESPACES], true, &peer->namespace_selector);
+		error = decode_selector(decoder, "namespaceSelector", values[NAMESPACES], true,
+					&peer->namespace_selector);
 	if (!error && peer->has_ip_block)
 		error = decode_ip_block(decoder, values[BLOCK], &peer->ip_block);
 	return error;
@@ -73,7 +79,8 @@ static int port_item(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { PROTOCOL, PORT, END, FIELDS };
 	static const struct field fields[] = {
-		[PROTOCOL] = { "protocol", FIELD_STRING }, [PORT] = { "port", FIELD_INTEGER_OR_STRING },
+		[PROTOCOL] = { "protocol", FIELD_STRING },
+		[PORT] = { "port", FIELD_INTEGER_OR_STRING },
 		[END] = { "endPort", FIELD_INTEGER },
 	};
 	struct network_policy_port *port = item;
@@ -90,7 +97,8 @@ static int port_item(struct decoder *decoder, const cJSON *json, void *item)
 		return decode_fail(decoder, "endPort", "needs a port that is a number");
 	error = decode_port(decoder, "endPort", values[END], &port->end_port);
 	if (!error && port->end_port < port->port.number)
-		return decode_fail(decoder, "endPort", "%u must not be below port %u", port->end_port, port->port.number);
+		return decode_fail(decoder, "endPort", "%u must not be below port %u", port->end_port,
+				   port->port.number);
 	return error;
 }
 
@@ -108,8 +116,14 @@ static int decode_rule(struct decoder *decoder, const cJSON *json, const char *p
 	return error;
 }
 
-static int ingress_rule(struct decoder *decoder, const cJSON *json, void *item) { return decode_rule(decoder, json, "from", item); }
-static int egress_rule(struct decoder *decoder, const cJSON *json, void *item) { return decode_rule(decoder, json, "to", item); }
+static int ingress_rule(struct decoder *decoder, const cJSON *json, void *item)
+{
+	return decode_rule(decoder, json, "from", item);
+}
+static int egress_rule(struct decoder *decoder, const cJSON *json, void *item)
+{
+	return decode_rule(decoder, json, "to", item);
+}
 
 /* Not given: Ingress always, Egress if there are egress rules. */
 static int decode_policy_types(struct decoder *decoder, const cJSON *types)
@@ -123,7 +137,7 @@ static int decode_policy_types(struct decoder *decoder, const cJSON *types)
 		policy->egress = policy->rule_count[WEFT_EGRESS] > 0;
 		return 0;
 	}
-	cJSON_ArrayForEach(item, types) {
+	cJSON_ArrayForEach (item, types) {
 		int type, error = decode_choice(decoder, "policyTypes", item, names, -1, &type);
 
 		if (error < 0)
@@ -145,7 +159,9 @@ int decode_network_policy(struct decoder *decoder, const cJSON *document)
 	};
 	enum { PODS, INGRESS, EGRESS, TYPES, SPEC_FIELDS };
 	static const struct field spec_fields[] = {
-		[PODS] = { "podSelector", FIELD_OBJECT }, [INGRESS] = { "ingress", FIELD_ARRAY }, [EGRESS] = { "egress", FIELD_ARRAY },
+		[PODS] = { "podSelector", FIELD_OBJECT },
+		[INGRESS] = { "ingress", FIELD_ARRAY },
+		[EGRESS] = { "egress", FIELD_ARRAY },
 		[TYPES] = { "policyTypes", FIELD_STRINGS },
 	};
 	struct network_policy_object *policy = decoder->object;

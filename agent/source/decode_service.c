@@ -24,9 +24,12 @@ static int service_port(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { NAME, PORT, PROTOCOL, TARGET, FIELDS };
 	static const struct field fields[] = {
-		[NAME] = { "name", FIELD_STRING },	   [PORT] = { "port", FIELD_INTEGER },
-		[PROTOCOL] = { "protocol", FIELD_STRING }, [TARGET] = { "targetPort", FIELD_INTEGER_OR_STRING },
-		{ "nodePort", FIELD_IGNORED },		   { "appProtocol", FIELD_IGNORED },
+		[NAME] = { "name", FIELD_STRING },
+		[PORT] = { "port", FIELD_INTEGER },
+		[PROTOCOL] = { "protocol", FIELD_STRING },
+		[TARGET] = { "targetPort", FIELD_INTEGER_OR_STRING },
+		{ "nodePort", FIELD_IGNORED },
+		{ "appProtocol", FIELD_IGNORED },
 	};
 	struct service_port *port = item;
 	const cJSON *values[sizeof(fields) / sizeof(*fields)], *target;
@@ -49,7 +52,8 @@ static int service_port(struct decoder *decoder, const cJSON *json, void *item)
 	if (!target)
 		port->target_port.number = port->port;
 	if (values[NAME] && *values[NAME]->valuestring && !name_is_label(values[NAME]->valuestring))
-		return decode_fail(decoder, "name", "\"%.60s\" must be lower case letters, digits and '-'", values[NAME]->valuestring);
+		return decode_fail(decoder, "name", "\"%.60s\" must be lower case letters, digits and '-'",
+				   values[NAME]->valuestring);
 	port->name = intern(values[NAME] ? values[NAME]->valuestring : "");
 	return port->name ? 0 : -ENOMEM;
 }
@@ -62,12 +66,17 @@ static int check_ports(struct decoder *decoder, const struct service_object *ser
 		return decode_fail(decoder, "ports", "is missing: a Service has at least one, unless it is headless");
 	for (size_t i = 0; i < service->port_count; i++) {
 		if (service->port_count > 1 && !*ports[i].name)
-			return decode_fail(decoder, "ports", "[%zu].name is missing: ports have names when there are several", i);
+			return decode_fail(decoder, "ports",
+					   "[%zu].name is missing: ports have names when there are several", i);
 		for (size_t j = 0; j < i; j++) {
 			if (ports[i].name == ports[j].name)
-				return decode_fail(decoder, "ports", "[%zu].name: \"%s\" is the name of another port too", i, ports[i].name);
+				return decode_fail(decoder, "ports",
+						   "[%zu].name: \"%s\" is the name of another port too", i,
+						   ports[i].name);
 			if (ports[i].port == ports[j].port && ports[i].protocol == ports[j].protocol)
-				return decode_fail(decoder, "ports", "[%zu].port: %u is there twice with the same protocol", i, ports[i].port);
+				return decode_fail(decoder, "ports",
+						   "[%zu].port: %u is there twice with the same protocol", i,
+						   ports[i].port);
 		}
 	}
 	return 0;
@@ -111,7 +120,8 @@ static int decode_cluster_ips(struct decoder *decoder, const cJSON *one, const c
 	const cJSON *item = all ? all->child : NULL;
 
 	if (first && item && strcmp(first, item->valuestring) != 0)
-		return decode_fail(decoder, "clusterIPs", "[0]: \"%.60s\" must be the same as clusterIP", item->valuestring);
+		return decode_fail(decoder, "clusterIPs", "[0]: \"%.60s\" must be the same as clusterIP",
+				   item->valuestring);
 	if (!first && item)
 		first = item->valuestring;
 	if (first && !strcmp(first, "None")) {
@@ -121,7 +131,8 @@ static int decode_cluster_ips(struct decoder *decoder, const cJSON *one, const c
 	if (cJSON_GetArraySize(all) > 2)
 		return decode_fail(decoder, "clusterIPs", "at most one address of each family");
 	if (all && all->child)
-		return DECODE_ARRAY(decoder, "clusterIPs", all, address_item, service->cluster_ips, service->cluster_ip_count);
+		return DECODE_ARRAY(decoder, "clusterIPs", all, address_item, service->cluster_ips,
+				    service->cluster_ip_count);
 	if (!first)
 		return 0;
 	service->cluster_ips = object_array(service, 1, sizeof(*service->cluster_ips));
@@ -131,80 +142,103 @@ static int decode_cluster_ips(struct decoder *decoder, const cJSON *one, const c
 	return decode_address(decoder, "clusterIP", first, service->cluster_ips);
 }
 
-/* What needs telling though it is no unknown field. */
-static void report_service(struct decoder *decoder, const cJSON *type, const cJSON *distribution, const cJSON *source_ranges)
-{
-	const char *text = distribution ? distribution->valuestring : "";
+enum spec_field {
+	SPEC_TYPE,
+	SPEC_CLUSTER_IP,
+	SPEC_CLUSTER_IPS,
+	SPEC_EXTERNAL_IPS,
+	SPEC_PORTS,
+	SPEC_SELECTOR,
+	SPEC_AFFINITY,
+	SPEC_AFFINITY_CONFIG,
+	SPEC_INTERNAL_POLICY,
+	SPEC_PUBLISH,
+	SPEC_DISTRIBUTION,
+	SPEC_SOURCE_RANGES
+};
+static const struct field spec_fields[] = {
+	[SPEC_TYPE] = { "type", FIELD_STRING },
+	[SPEC_CLUSTER_IP] = { "clusterIP", FIELD_STRING },
+	[SPEC_CLUSTER_IPS] = { "clusterIPs", FIELD_STRINGS },
+	[SPEC_EXTERNAL_IPS] = { "externalIPs", FIELD_STRINGS },
+	[SPEC_PORTS] = { "ports", FIELD_ARRAY },
+	[SPEC_SELECTOR] = { "selector", FIELD_STRING_MAP },
+	[SPEC_AFFINITY] = { "sessionAffinity", FIELD_STRING },
+	[SPEC_AFFINITY_CONFIG] = { "sessionAffinityConfig", FIELD_OBJECT },
+	[SPEC_INTERNAL_POLICY] = { "internalTrafficPolicy", FIELD_STRING },
+	[SPEC_PUBLISH] = { "publishNotReadyAddresses", FIELD_BOOLEAN },
+	[SPEC_DISTRIBUTION] = { "trafficDistribution", FIELD_STRING },
+	[SPEC_SOURCE_RANGES] = { "loadBalancerSourceRanges", FIELD_STRINGS },
+	/* about traffic from outside the cluster, about DNS, or what a cloud or the API server allocates */
+	{ "externalTrafficPolicy", FIELD_IGNORED },
+	{ "healthCheckNodePort", FIELD_IGNORED },
+	{ "externalName", FIELD_IGNORED },
+	{ "ipFamilies", FIELD_IGNORED },
+	{ "ipFamilyPolicy", FIELD_IGNORED },
+	{ "loadBalancerIP", FIELD_IGNORED },
+	{ "loadBalancerClass", FIELD_IGNORED },
+	{ "allocateLoadBalancerNodePorts", FIELD_IGNORED },
+};
+#define SPEC_FIELDS (sizeof(spec_fields) / sizeof(*spec_fields))
 
-	if (type && !strcmp(type->valuestring, "NodePort"))
-		decode_report(decoder, "type", "NodePort: Weft balances the service's addresses; ports of nodes are left to others");
-	if (*text && strcmp(text, "PreferClose") != 0 && strcmp(text, "PreferSameZone") != 0)
-		decode_report(decoder, "trafficDistribution", "\"%.60s\" is not supported: traffic goes to all endpoints", text);
-	if (cJSON_GetArraySize(source_ranges))
-		decode_report(decoder, "loadBalancerSourceRanges", "is not enforced: write a NetworkPolicy");
-}
-
-static int service_spec(struct decoder *decoder, const cJSON *json)
+/* How traffic is spread, and what of it Weft leaves out. */
+static int decode_traffic(struct decoder *decoder, const cJSON *const *values)
 {
-	enum { TYPE, CLUSTER_IP, CLUSTER_IPS, EXTERNAL_IPS, PORTS, SELECTOR, AFFINITY, AFFINITY_CONFIG, INTERNAL_POLICY, PUBLISH,
-	       DISTRIBUTION, SOURCE_RANGES, FIELDS };
-	static const struct field fields[] = {
-		[TYPE] = { "type", FIELD_STRING },
-		[CLUSTER_IP] = { "clusterIP", FIELD_STRING },
-		[CLUSTER_IPS] = { "clusterIPs", FIELD_STRINGS },
-		[EXTERNAL_IPS] = { "externalIPs", FIELD_STRINGS },
-		[PORTS] = { "ports", FIELD_ARRAY },
-		[SELECTOR] = { "selector", FIELD_STRING_MAP },
-		[AFFINITY] = { "sessionAffinity", FIELD_STRING },
-		[AFFINITY_CONFIG] = { "sessionAffinityConfig", FIELD_OBJECT },
-		[INTERNAL_POLICY] = { "internalTrafficPolicy", FIELD_STRING },
-		[PUBLISH] = { "publishNotReadyAddresses", FIELD_BOOLEAN },
-		[DISTRIBUTION] = { "trafficDistribution", FIELD_STRING },
-		[SOURCE_RANGES] = { "loadBalancerSourceRanges", FIELD_STRINGS },
-		/* about traffic that comes from outside the cluster, DNS, or what a cloud or the API server allocates */
-		{ "externalTrafficPolicy", FIELD_IGNORED }, { "healthCheckNodePort", FIELD_IGNORED },
-		{ "externalName", FIELD_IGNORED },	    { "ipFamilies", FIELD_IGNORED },
-		{ "ipFamilyPolicy", FIELD_IGNORED },	    { "loadBalancerIP", FIELD_IGNORED },
-		{ "loadBalancerClass", FIELD_IGNORED },	    { "allocateLoadBalancerNodePorts", FIELD_IGNORED },
-	};
 	static const char *const types[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", NULL };
 	static const char *const policies[] = { "Cluster", "Local", NULL };
 	struct service_object *service = decoder->object;
-	const cJSON *values[sizeof(fields) / sizeof(*fields)];
-	size_t path = decode_enter(decoder, "spec");
-	int type, policy, error;
+	const char *distribution = values[SPEC_DISTRIBUTION] ? values[SPEC_DISTRIBUTION]->valuestring : "";
+	int type, policy, error = decode_choice(decoder, "type", values[SPEC_TYPE], types, 0, &type);
 
-	if (!json)
-		return decode_fail(decoder, NULL, "is missing");
-	error = DECODE_FIELDS(decoder, json, fields, true, values);
 	if (!error)
-		error = decode_choice(decoder, "type", values[TYPE], types, 0, &type);
-	if (!error)
-		error = decode_choice(decoder, "internalTrafficPolicy", values[INTERNAL_POLICY], policies, 0, &policy);
+		error = decode_choice(decoder, "internalTrafficPolicy", values[SPEC_INTERNAL_POLICY], policies, 0,
+				      &policy);
 	if (error < 0)
 		return error;
 	service->external_name = type == 3;
 	service->internal_traffic_policy = policy ? TRAFFIC_LOCAL : TRAFFIC_CLUSTER;
-	service->publish_not_ready_addresses = decode_boolean(values[PUBLISH], false);
-	service->topology_hints = values[DISTRIBUTION] && (!strcmp(values[DISTRIBUTION]->valuestring, "PreferClose") ||
-							   !strcmp(values[DISTRIBUTION]->valuestring, "PreferSameZone"));
-	error = decode_cluster_ips(decoder, values[CLUSTER_IP], values[CLUSTER_IPS]);
+	service->publish_not_ready_addresses = decode_boolean(values[SPEC_PUBLISH], false);
+	service->topology_hints = !strcmp(distribution, "PreferClose") || !strcmp(distribution, "PreferSameZone");
+	if (type == 1)
+		decode_report(decoder, "type",
+			      "NodePort: Weft balances the service's addresses; ports of nodes are left to others");
+	if (*distribution && !service->topology_hints)
+		decode_report(decoder, "trafficDistribution",
+			      "\"%.60s\" is not supported: traffic goes to all endpoints", distribution);
+	if (cJSON_GetArraySize(values[SPEC_SOURCE_RANGES]))
+		decode_report(decoder, "loadBalancerSourceRanges", "is not enforced: write a NetworkPolicy");
+	return 0;
+}
+
+static int service_spec(struct decoder *decoder, const cJSON *json)
+{
+	struct service_object *service = decoder->object;
+	const cJSON *values[SPEC_FIELDS];
+	size_t path = decode_enter(decoder, "spec");
+	int error;
+
+	if (!json)
+		return decode_fail(decoder, NULL, "is missing");
+	error = DECODE_FIELDS(decoder, json, spec_fields, true, values);
 	if (!error)
-		error = DECODE_ARRAY(decoder, "externalIPs", values[EXTERNAL_IPS], address_item, service->external_ips,
-				     service->external_ip_count);
+		error = decode_traffic(decoder, values);
 	if (!error)
-		error = DECODE_ARRAY(decoder, "ports", values[PORTS], service_port, service->ports, service->port_count);
+		error = decode_cluster_ips(decoder, values[SPEC_CLUSTER_IP], values[SPEC_CLUSTER_IPS]);
+	if (!error)
+		error = DECODE_ARRAY(decoder, "externalIPs", values[SPEC_EXTERNAL_IPS], address_item,
+				     service->external_ips, service->external_ip_count);
+	if (!error)
+		error = DECODE_ARRAY(decoder, "ports", values[SPEC_PORTS], service_port, service->ports,
+				     service->port_count);
 	if (!error)
 		error = check_ports(decoder, service);
 	if (!error)
-		error = decode_labels(decoder, "selector", values[SELECTOR], &service->selector);
+		error = decode_labels(decoder, "selector", values[SPEC_SELECTOR], &service->selector);
 	if (!error)
-		error = decode_affinity(decoder, values[AFFINITY], values[AFFINITY_CONFIG]);
-	if (error < 0)
-		return error;
-	report_service(decoder, values[TYPE], values[DISTRIBUTION], values[SOURCE_RANGES]);
-	decode_leave(decoder, path);
-	return 0;
+		error = decode_affinity(decoder, values[SPEC_AFFINITY], values[SPEC_AFFINITY_CONFIG]);
+	if (!error)
+		decode_leave(decoder, path);
+	return error;
 }
 
 /* With ipMode Proxy the load balancer wants to see the traffic itself. */
@@ -221,7 +255,8 @@ static int ingress_item(struct decoder *decoder, const cJSON *json, void *contex
 		error = decode_choice(decoder, "ipMode", values[MODE], modes, 0, &mode);
 	if (error < 0 || mode || !values[IP] || !*values[IP]->valuestring)
 		return error;
-	error = decode_address(decoder, "ip", values[IP]->valuestring, &service->load_balancer_ips[service->load_balancer_ip_count]);
+	error = decode_address(decoder, "ip", values[IP]->valuestring,
+			       &service->load_balancer_ips[service->load_balancer_ip_count]);
 	service->load_balancer_ip_count += !error;
 	return error;
 }
@@ -243,8 +278,8 @@ static int service_status(struct decoder *decoder, const cJSON *json)
 	error = DECODE_FIELDS(decoder, values[LOAD_BALANCER], balancer_fields, false, balancer);
 	if (error < 0)
 		return error;
-	service->load_balancer_ips =
-		object_array(service, (size_t)cJSON_GetArraySize(balancer[INGRESS]), sizeof(*service->load_balancer_ips));
+	service->load_balancer_ips = object_array(service, (size_t)cJSON_GetArraySize(balancer[INGRESS]),
+						  sizeof(*service->load_balancer_ips));
 	if (!service->load_balancer_ips)
 		return -ENOMEM;
 	error = decode_each(decoder, "ingress", balancer[INGRESS], ingress_item, service);
@@ -255,8 +290,13 @@ static int service_status(struct decoder *decoder, const cJSON *json)
 
 static void service_annotations(struct decoder *decoder)
 {
-	static const struct { const char *name; enum weft_algorithm algorithm; } algorithms[] = {
-		{ "random", WEFT_RANDOM }, { "round-robin", WEFT_ROUND_ROBIN }, { "weighted", WEFT_WEIGHTED },
+	static const struct {
+		const char *name;
+		enum weft_algorithm algorithm;
+	} algorithms[] = {
+		{ "random", WEFT_RANDOM },
+		{ "round-robin", WEFT_ROUND_ROBIN },
+		{ "weighted", WEFT_WEIGHTED },
 	};
 	struct service_object *service = decoder->object;
 	const char *name = decode_annotation(decoder, "mesh.weft.dev/algorithm");
@@ -274,16 +314,19 @@ static void service_annotations(struct decoder *decoder)
 		return;
 	}
 	if (name)
-		decode_report(decoder, "metadata.annotations",
-			      "\"mesh.weft.dev/algorithm\" is ignored: \"%.40s\" is not random, round-robin or weighted", name);
+		decode_report(
+			decoder, "metadata.annotations",
+			"\"mesh.weft.dev/algorithm\" is ignored: \"%.40s\" is not random, round-robin or weighted",
+			name);
 }
 
 int decode_service(struct decoder *decoder, const cJSON *document)
 {
 	enum { SPEC, STATUS, FIELDS };
 	static const struct field fields[] = {
-		[SPEC] = { "spec", FIELD_OBJECT }, [STATUS] = { "status", FIELD_OBJECT }, { "apiVersion", FIELD_IGNORED },
-		{ "kind", FIELD_IGNORED },	   { "metadata", FIELD_IGNORED },
+		[SPEC] = { "spec", FIELD_OBJECT }, [STATUS] = { "status", FIELD_OBJECT },
+		{ "apiVersion", FIELD_IGNORED },   { "kind", FIELD_IGNORED },
+		{ "metadata", FIELD_IGNORED },
 	};
 	const cJSON *values[sizeof(fields) / sizeof(*fields)];
 	int error = DECODE_FIELDS(decoder, document, fields, true, values);
@@ -339,7 +382,8 @@ static int endpoint_conditions(struct decoder *decoder, const cJSON *json, struc
 {
 	enum { READY, SERVING, TERMINATING, FIELDS };
 	static const struct field fields[] = {
-		[READY] = { "ready", FIELD_BOOLEAN }, [SERVING] = { "serving", FIELD_BOOLEAN },
+		[READY] = { "ready", FIELD_BOOLEAN },
+		[SERVING] = { "serving", FIELD_BOOLEAN },
 		[TERMINATING] = { "terminating", FIELD_BOOLEAN },
 	};
 	const cJSON *values[FIELDS];
@@ -379,7 +423,7 @@ static int endpoint_addresses(struct decoder *decoder, const cJSON *addresses, b
 
 	if (!cJSON_GetArraySize(addresses) || cJSON_GetArraySize(addresses) > ENDPOINT_ADDRESSES_MAX)
 		return decode_fail(decoder, "addresses", "must be 1 to %d addresses", ENDPOINT_ADDRESSES_MAX);
-	cJSON_ArrayForEach(item, addresses) {
+	cJSON_ArrayForEach (item, addresses) {
 		struct endpoint *place = &slice->endpoints[slice->endpoint_count];
 		int error;
 
@@ -388,7 +432,8 @@ static int endpoint_addresses(struct decoder *decoder, const cJSON *addresses, b
 		if (error < 0)
 			return error;
 		if (addr_is_v4(&place->addr) != v4)
-			return decode_fail(decoder, "addresses", "\"%.60s\" is not of the slice's addressType", item->valuestring);
+			return decode_fail(decoder, "addresses", "\"%.60s\" is not of the slice's addressType",
+					   item->valuestring);
 		slice->endpoint_count++;
 	}
 	return 0;
@@ -437,7 +482,7 @@ static int decode_endpoints(struct decoder *decoder, const cJSON *array, bool v4
 	size_t most = 0;
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, array)
+	cJSON_ArrayForEach (item, array)
 		most += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(item, "addresses"));
 	slice->endpoints = object_array(slice, most, sizeof(*slice->endpoints));
 	if (!slice->endpoints)
@@ -449,8 +494,10 @@ static int endpoint_port(struct decoder *decoder, const cJSON *json, void *item)
 {
 	enum { NAME, PORT, PROTOCOL, FIELDS };
 	static const struct field fields[] = {
-		[NAME] = { "name", FIELD_STRING },	   [PORT] = { "port", FIELD_INTEGER },
-		[PROTOCOL] = { "protocol", FIELD_STRING }, { "appProtocol", FIELD_IGNORED },
+		[NAME] = { "name", FIELD_STRING },
+		[PORT] = { "port", FIELD_INTEGER },
+		[PROTOCOL] = { "protocol", FIELD_STRING },
+		{ "appProtocol", FIELD_IGNORED },
 	};
 	struct endpoint_port *port = item;
 	const cJSON *values[sizeof(fields) / sizeof(*fields)];
@@ -487,16 +534,20 @@ static void set_service_name(struct decoder *decoder)
 		if (!strcmp(slice->meta.labels.items[i].key, SERVICE_NAME_LABEL) && *slice->meta.labels.items[i].value)
 			slice->service_name = slice->meta.labels.items[i].value;
 	if (!slice->service_name)
-		decode_report(decoder, "metadata.labels", "\"%s\" is missing: the slice belongs to no Service", SERVICE_NAME_LABEL);
+		decode_report(decoder, "metadata.labels", "\"%s\" is missing: the slice belongs to no Service",
+			      SERVICE_NAME_LABEL);
 }
 
 int decode_endpoint_slice(struct decoder *decoder, const cJSON *document)
 {
 	enum { TYPE, ENDPOINTS, PORTS, FIELDS };
 	static const struct field fields[] = {
-		[TYPE] = { "addressType", FIELD_STRING }, [ENDPOINTS] = { "endpoints", FIELD_ARRAY },
-		[PORTS] = { "ports", FIELD_ARRAY },	  { "apiVersion", FIELD_IGNORED },
-		{ "kind", FIELD_IGNORED },		  { "metadata", FIELD_IGNORED },
+		[TYPE] = { "addressType", FIELD_STRING },
+		[ENDPOINTS] = { "endpoints", FIELD_ARRAY },
+		[PORTS] = { "ports", FIELD_ARRAY },
+		{ "apiVersion", FIELD_IGNORED },
+		{ "kind", FIELD_IGNORED },
+		{ "metadata", FIELD_IGNORED },
 	};
 	static const char *const types[] = { "IPv4", "IPv6", "FQDN", NULL };
 	struct endpoint_slice_object *slice = decoder->object;

@@ -78,10 +78,14 @@ static bool is_label_key(const char *text)
 static int check_label(struct decoder *decoder, const char *field, const char *key, const char *value)
 {
 	if (!is_label_key(key))
-		return decode_fail(decoder, field, "\"%.80s\" is not a label's key: [domain/]name, up to 63 letters, digits, '-', '_' and '.'",
-				   key);
+		return decode_fail(
+			decoder, field,
+			"\"%.80s\" is not a label's key: [domain/]name, up to 63 letters, digits, '-', '_' and '.'",
+			key);
 	if (value && *value && !is_label_text(value))
-		return decode_fail(decoder, field, "\"%.80s\" is not a label's value: up to 63 letters, digits, '-', '_' and '.'", value);
+		return decode_fail(decoder, field,
+				   "\"%.80s\" is not a label's value: up to 63 letters, digits, '-', '_' and '.'",
+				   value);
 	return 0;
 }
 
@@ -104,7 +108,7 @@ int decode_strings(struct decoder *decoder, const cJSON *json, const char ***ret
 	texts = object_array(decoder->object, count, sizeof(*texts));
 	if (!texts)
 		return -ENOMEM;
-	cJSON_ArrayForEach(item, json)
+	cJSON_ArrayForEach (item, json)
 		if (decode_string(item, &texts[index++]) < 0)
 			return -ENOMEM;
 	*ret = texts;
@@ -114,7 +118,8 @@ int decode_strings(struct decoder *decoder, const cJSON *json, const char ***ret
 
 bool decode_boolean(const cJSON *json, bool initial) { return json ? cJSON_IsTrue(json) : initial; }
 
-int decode_choice(struct decoder *decoder, const char *field, const cJSON *json, const char *const *choices, int initial, int *ret)
+int decode_choice(struct decoder *decoder, const char *field, const cJSON *json, const char *const *choices,
+		  int initial, int *ret)
 {
 	char list[160] = "";
 
@@ -169,7 +174,8 @@ int decode_port_ref(struct decoder *decoder, const char *field, const cJSON *jso
 		return decode_port(decoder, field, json, &ret->number);
 	if (!name_is_port(json->valuestring))
 		return decode_fail(decoder, field,
-				   "\"%.60s\" is not the name of a port: up to 15 lower case letters, digits and '-' (a number goes without quotes)",
+				   "\"%.60s\" is not the name of a port: up to 15 lower case letters, digits and '-' "
+				   "(a number goes without quotes)",
 				   json->valuestring);
 	return decode_string(json, &ret->name);
 }
@@ -205,7 +211,7 @@ int decode_labels(struct decoder *decoder, const char *field, const cJSON *json,
 	items = object_array(decoder->object, count, sizeof(*items));
 	if (!items)
 		return -ENOMEM;
-	cJSON_ArrayForEach(item, json) {
+	cJSON_ArrayForEach (item, json) {
 		int error = check_label(decoder, field, item->string, item->valuestring);
 
 		if (error < 0)
@@ -236,7 +242,9 @@ static int match_expression(struct decoder *decoder, const cJSON *json, void *it
 {
 	enum { KEY, OPERATOR, VALUES, FIELDS };
 	static const struct field fields[] = {
-		[KEY] = { "key", FIELD_STRING }, [OPERATOR] = { "operator", FIELD_STRING }, [VALUES] = { "values", FIELD_STRINGS },
+		[KEY] = { "key", FIELD_STRING },
+		[OPERATOR] = { "operator", FIELD_STRING },
+		[VALUES] = { "values", FIELD_STRINGS },
 	};
 	static const char *const operators[] = { "In", "NotIn", "Exists", "DoesNotExist", NULL };
 	struct selector_term *term = item;
@@ -248,7 +256,7 @@ static int match_expression(struct decoder *decoder, const cJSON *json, void *it
 	if (!values[KEY])
 		return decode_fail(decoder, "key", "is missing");
 	error = check_label(decoder, "key", values[KEY]->valuestring, NULL);
-	cJSON_ArrayForEach(value, values[VALUES])
+	cJSON_ArrayForEach (value, values[VALUES])
 		if (!error)
 			error = check_label(decoder, "values", values[KEY]->valuestring, value->valuestring);
 	if (!error)
@@ -269,7 +277,8 @@ static int match_expression(struct decoder *decoder, const cJSON *json, void *it
 	return 0;
 }
 
-static int selector_terms(struct decoder *decoder, const struct labels *labels, const cJSON *expressions, struct selector *ret)
+static int selector_terms(struct decoder *decoder, const struct labels *labels, const cJSON *expressions,
+			  struct selector *ret)
 {
 	struct selector_term *terms = NULL, *all;
 	size_t count = 0;
@@ -288,11 +297,13 @@ static int selector_terms(struct decoder *decoder, const struct labels *labels, 
 	return error;
 }
 
-int decode_selector(struct decoder *decoder, const char *field, const cJSON *json, bool expressions, struct selector *ret)
+int decode_selector(struct decoder *decoder, const char *field, const cJSON *json, bool expressions,
+		    struct selector *ret)
 {
 	enum { LABELS, EXPRESSIONS, FIELDS };
 	static const struct field fields[] = {
-		[LABELS] = { "matchLabels", FIELD_STRING_MAP }, [EXPRESSIONS] = { "matchExpressions", FIELD_ARRAY },
+		[LABELS] = { "matchLabels", FIELD_STRING_MAP },
+		[EXPRESSIONS] = { "matchExpressions", FIELD_ARRAY },
 	};
 	const cJSON *values[FIELDS] = { 0 };
 	struct labels labels = { 0 };

@@ -50,14 +50,16 @@ int decode_namespace(struct decoder *decoder, const cJSON *document)
 static int node_address(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { TYPE, ADDRESS, FIELDS };
-	static const struct field fields[] = { [TYPE] = { "type", FIELD_STRING }, [ADDRESS] = { "address", FIELD_STRING } };
+	static const struct field fields[] = { [TYPE] = { "type", FIELD_STRING },
+					       [ADDRESS] = { "address", FIELD_STRING } };
 	struct node_object *node = context;
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
 
 	if (error < 0 || !values[TYPE] || !values[ADDRESS])
 		return error;
-	if (strcmp(values[TYPE]->valuestring, "InternalIP") != 0 && strcmp(values[TYPE]->valuestring, "ExternalIP") != 0)
+	if (strcmp(values[TYPE]->valuestring, "InternalIP") != 0 &&
+	    strcmp(values[TYPE]->valuestring, "ExternalIP") != 0)
 		return 0;
 	error = decode_address(decoder, "address", values[ADDRESS]->valuestring, &node->addresses[node->address_count]);
 	if (!error)
@@ -118,7 +120,9 @@ static int owner_reference(struct decoder *decoder, const cJSON *json, void *con
 {
 	enum { KIND, NAME, CONTROLLER, FIELDS };
 	static const struct field fields[] = {
-		[KIND] = { "kind", FIELD_STRING }, [NAME] = { "name", FIELD_STRING }, [CONTROLLER] = { "controller", FIELD_BOOLEAN },
+		[KIND] = { "kind", FIELD_STRING },
+		[NAME] = { "name", FIELD_STRING },
+		[CONTROLLER] = { "controller", FIELD_BOOLEAN },
 	};
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
@@ -137,7 +141,8 @@ static int pod_metadata(struct decoder *decoder, const cJSON *json)
 {
 	enum { DELETION, OWNERS, FIELDS };
 	static const struct field fields[] = {
-		[DELETION] = { "deletionTimestamp", FIELD_STRING }, [OWNERS] = { "ownerReferences", FIELD_ARRAY },
+		[DELETION] = { "deletionTimestamp", FIELD_STRING },
+		[OWNERS] = { "ownerReferences", FIELD_ARRAY },
 	};
 	struct pod_object *pod = decoder->object;
 	size_t path = decode_enter(decoder, "metadata");
@@ -161,7 +166,9 @@ static int container_port(struct decoder *decoder, const cJSON *json, void *cont
 {
 	enum { NAME, PORT, PROTOCOL, FIELDS };
 	static const struct field fields[] = {
-		[NAME] = { "name", FIELD_STRING }, [PORT] = { "containerPort", FIELD_INTEGER }, [PROTOCOL] = { "protocol", FIELD_STRING },
+		[NAME] = { "name", FIELD_STRING },
+		[PORT] = { "containerPort", FIELD_INTEGER },
+		[PROTOCOL] = { "protocol", FIELD_STRING },
 	};
 	struct pod_object *pod = context;
 	struct container_port *port = &pod->ports[pod->port_count];
@@ -185,7 +192,8 @@ static int container_port(struct decoder *decoder, const cJSON *json, void *cont
 
 enum { CONTAINER_PORTS, CONTAINER_RESTART, CONTAINER_FIELDS };
 static const struct field container_fields[] = {
-	[CONTAINER_PORTS] = { "ports", FIELD_ARRAY }, [CONTAINER_RESTART] = { "restartPolicy", FIELD_STRING },
+	[CONTAINER_PORTS] = { "ports", FIELD_ARRAY },
+	[CONTAINER_RESTART] = { "restartPolicy", FIELD_STRING },
 };
 
 static int container(struct decoder *decoder, const cJSON *json, void *context)
@@ -212,7 +220,7 @@ static size_t count_ports(const cJSON *containers)
 	const cJSON *item;
 	size_t count = 0;
 
-	cJSON_ArrayForEach(item, containers)
+	cJSON_ArrayForEach (item, containers)
 		count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(item, "ports"));
 	return count;
 }
@@ -221,9 +229,12 @@ static int pod_spec(struct decoder *decoder, const cJSON *json)
 {
 	enum { NODE, ACCOUNT, OLD_ACCOUNT, HOST_NETWORK, CONTAINERS, INIT_CONTAINERS, FIELDS };
 	static const struct field fields[] = {
-		[NODE] = { "nodeName", FIELD_STRING }, [ACCOUNT] = { "serviceAccountName", FIELD_STRING },
-		[OLD_ACCOUNT] = { "serviceAccount", FIELD_STRING }, [HOST_NETWORK] = { "hostNetwork", FIELD_BOOLEAN },
-		[CONTAINERS] = { "containers", FIELD_ARRAY }, [INIT_CONTAINERS] = { "initContainers", FIELD_ARRAY },
+		[NODE] = { "nodeName", FIELD_STRING },
+		[ACCOUNT] = { "serviceAccountName", FIELD_STRING },
+		[OLD_ACCOUNT] = { "serviceAccount", FIELD_STRING },
+		[HOST_NETWORK] = { "hostNetwork", FIELD_BOOLEAN },
+		[CONTAINERS] = { "containers", FIELD_ARRAY },
+		[INIT_CONTAINERS] = { "initContainers", FIELD_ARRAY },
 	};
 	struct pod_object *pod = decoder->object;
 	const cJSON *values[FIELDS];
@@ -284,7 +295,8 @@ static int annotated_addresses(struct decoder *decoder, const char *list)
 		int error;
 
 		if (length - blank >= sizeof(one) || blank > length)
-			return decode_fail(decoder, NULL, "metadata.annotations: \"mesh.weft.dev/ips\" is not a list of IP addresses");
+			return decode_fail(decoder, NULL,
+					   "metadata.annotations: \"mesh.weft.dev/ips\" is not a list of IP addresses");
 		memcpy(one, text + blank, length - blank);
 		one[length - blank] = '\0';
 		error = add_address(decoder, "metadata.annotations[mesh.weft.dev/ips]", one);
@@ -315,7 +327,8 @@ static int pod_addresses(struct decoder *decoder, const cJSON *pod_ip, const cJS
 	size_t most = (size_t)cJSON_GetArraySize(pod_ips);
 	int error;
 
-	if (pod_ip && (!*pod_ip->valuestring || (cJSON_IsString(first) && !strcmp(first->valuestring, pod_ip->valuestring))))
+	if (pod_ip &&
+	    (!*pod_ip->valuestring || (cJSON_IsString(first) && !strcmp(first->valuestring, pod_ip->valuestring))))
 		pod_ip = NULL;
 	most += (pod_ip != NULL) + (annotated ? POD_ADDRESSES_MAX : 0);
 	pod->addresses = object_array(pod, most, sizeof(*pod->addresses));
@@ -333,7 +346,8 @@ static int pod_addresses(struct decoder *decoder, const cJSON *pod_ip, const cJS
 static int pod_condition(struct decoder *decoder, const cJSON *json, void *context)
 {
 	enum { TYPE, STATUS, FIELDS };
-	static const struct field fields[] = { [TYPE] = { "type", FIELD_STRING }, [STATUS] = { "status", FIELD_STRING } };
+	static const struct field fields[] = { [TYPE] = { "type", FIELD_STRING },
+					       [STATUS] = { "status", FIELD_STRING } };
 	struct pod_object *pod = context;
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, json, fields, false, values);
@@ -347,7 +361,9 @@ static int pod_status(struct decoder *decoder, const cJSON *json)
 {
 	enum { PHASE, IP, IPS, CONDITIONS, FIELDS };
 	static const struct field fields[] = {
-		[PHASE] = { "phase", FIELD_STRING }, [IP] = { "podIP", FIELD_STRING }, [IPS] = { "podIPs", FIELD_ARRAY },
+		[PHASE] = { "phase", FIELD_STRING },
+		[IP] = { "podIP", FIELD_STRING },
+		[IPS] = { "podIPs", FIELD_ARRAY },
 		[CONDITIONS] = { "conditions", FIELD_ARRAY },
 	};
 	static const char *const phases[] = { "Pending", "Running", "Succeeded", "Failed", "Unknown", NULL };
@@ -375,7 +391,8 @@ static void pod_annotations(struct decoder *decoder)
 
 	pod->weight = decode_weight(decoder, 1);
 	if (netns && *netns != '/')
-		decode_report(decoder, "metadata.annotations", "\"mesh.weft.dev/netns\" is ignored: \"%.80s\" is not an absolute path", netns);
+		decode_report(decoder, "metadata.annotations",
+			      "\"mesh.weft.dev/netns\" is ignored: \"%.80s\" is not an absolute path", netns);
 	else
 		pod->netns = netns;
 }
@@ -384,7 +401,9 @@ int decode_pod(struct decoder *decoder, const cJSON *document)
 {
 	enum { METADATA, SPEC, STATUS, FIELDS };
 	static const struct field fields[] = {
-		[METADATA] = { "metadata", FIELD_OBJECT }, [SPEC] = { "spec", FIELD_OBJECT }, [STATUS] = { "status", FIELD_OBJECT },
+		[METADATA] = { "metadata", FIELD_OBJECT },
+		[SPEC] = { "spec", FIELD_OBJECT },
+		[STATUS] = { "status", FIELD_OBJECT },
 	};
 	const cJSON *values[FIELDS];
 	int error = DECODE_FIELDS(decoder, document, fields, false, values);

@@ -2,10 +2,10 @@
 /*
  * --source=dir:PATH. Watches with inotify which files of a directory come, change and go; files.c reads them.
  *
- * A file is read when its writer closes it, or when it is moved or linked to its place. That a file went is believed only
- * after REMOVE_DELAY: editors move the old file away before they write the new one. ConfigMap volumes change all files at
- * once by moving the link "..data". Should the whole directory vanish (a mount that went, not a change that anybody
- * wants), what it last said stays in force until it is back.
+ * A file is read when its writer closes it, or when it is moved or linked to its place. That a file went is believed
+ * only after REMOVE_DELAY: editors move the old file away before they write the new one. ConfigMap volumes change all
+ * files at once by moving the link "..data". Should the whole directory vanish (a mount that went, not a change that
+ * anybody wants), what it last said stays in force until it is back.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +25,8 @@
 #include "util/log.h"
 
 #define DIRECTORY_EVENTS                                                                                               \
-	(IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+	(IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |        \
+	 IN_ONLYDIR)
 #define PARENT_EVENTS (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MOVE_SELF | IN_ONLYDIR)
 #define TRIM_OBJECTS 1000
 
@@ -35,11 +36,12 @@ static const struct timeval retry_delay = { 1, 0 }; /* while not even the parent
 struct directory {
 	struct source source;
 	struct files *files;
-	char *path, *parent; /* parent NULL: the root directory has none */
-	const char *base;    /* last component of path */
+	char *path, *parent;		  /* parent NULL: the root directory has none */
+	const char *base;		  /* last component of path */
 	int inotify, watch, parent_watch; /* -1: none */
 	struct event *readable, *remove_timer, *retry_timer, *first_timer;
-	struct hash_set written, missing; /* interned names of files: to be read now; to be looked for after remove_delay */
+	struct hash_set written,
+		missing; /* interned names of files: to be read now; to be looked for after remove_delay */
 	bool rescan, reopen;
 	void (*changed)(void *context);
 	void *context;
@@ -61,7 +63,8 @@ static bool is_manifest(const char *name)
 {
 	const char *end = strrchr(name, '.');
 
-	return name[0] != '.' && name[0] != '#' && end && (!strcmp(end, ".yaml") || !strcmp(end, ".yml") || !strcmp(end, ".json"));
+	return name[0] != '.' && name[0] != '#' && end &&
+	       (!strcmp(end, ".yaml") || !strcmp(end, ".yml") || !strcmp(end, ".json"));
 }
 
 static int is_manifest_entry(const struct dirent *entry) { return is_manifest(entry->d_name); }
@@ -328,7 +331,9 @@ static int split_path(struct directory *self, const char *text)
 	}
 	if (!*self->base)
 		return 0;
-	self->parent = slash == self->path ? strdup("/") : slash ? strndup(self->path, (size_t)(slash - self->path)) : strdup(".");
+	self->parent = slash == self->path ? strdup("/")
+		       : slash		   ? strndup(self->path, (size_t)(slash - self->path))
+					   : strdup(".");
 	return self->parent ? 0 : -ENOMEM;
 }
 
@@ -373,10 +378,12 @@ static void log_failure(const char *path, int error)
 		log_error("--source=dir:%s: not a directory: name the directory that holds the manifests", path);
 		break;
 	case -EMFILE:
-		log_error("--source=dir:%s: no more inotify instances: raise the sysctl fs.inotify.max_user_instances", path);
+		log_error("--source=dir:%s: no more inotify instances: raise the sysctl fs.inotify.max_user_instances",
+			  path);
 		break;
 	case -ENOSPC:
-		log_error("--source=dir:%s: no more inotify watches: raise the sysctl fs.inotify.max_user_watches", path);
+		log_error("--source=dir:%s: no more inotify watches: raise the sysctl fs.inotify.max_user_watches",
+			  path);
 		break;
 	default:
 		log_error("--source=dir:%s: %s", path, strerror(-error));
@@ -416,15 +423,17 @@ static int directory_open(struct source **ret, struct event_base *base, struct m
 	return 0;
 }
 
-static int directory_each_problem(const struct source *source, int (*each)(const struct source_problem *problem, void *context),
-				  void *context)
+static int directory_each_problem(const struct source *source,
+				  int (*each)(const struct source_problem *problem, void *context), void *context)
 {
 	const struct directory *self = (const struct directory *)source;
 	int result = 0;
 
 	if (self->watch < 0)
-		result = each(&(struct source_problem){ self->path, 0, "the directory has vanished: what it last said stays in force" },
-			      context);
+		result = each(
+			&(struct source_problem){ self->path, 0,
+						  "the directory has vanished: what it last said stays in force" },
+			context);
 	return result ? result : files_each_problem(self->files, each, context);
 }
 

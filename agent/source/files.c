@@ -21,24 +21,30 @@
 struct file {
 	const char *name; /* interned */
 	struct claim *claims;
-	uint64_t version;  /* what stat() said when it was read */
-	char *problem;	   /* NULL: none */
+	uint64_t version; /* what stat() said when it was read */
+	char *problem;	  /* NULL: none */
 	int problem_line;
-	bool was_good;	   /* read at least once without a problem */
+	bool was_good; /* read at least once without a problem */
 };
 
 struct files {
 	const char *directory;
 	struct source_counters *counters;
-	struct hash_set files;	       /* of struct file */
+	struct hash_set files; /* of struct file */
 	struct claims claims;
 	struct hash_set ignored_kinds; /* interned "KIND (APIVERSION)" that were logged */
 };
 
 /* --- sets; names are interned, so pointers are compared --- */
 
-static uint64_t file_hash(const void *entry) { return hash_bytes(HASH_START, &((const struct file *)entry)->name, sizeof(char *)); }
-static bool file_equal(const void *a, const void *b) { return ((const struct file *)a)->name == ((const struct file *)b)->name; }
+static uint64_t file_hash(const void *entry)
+{
+	return hash_bytes(HASH_START, &((const struct file *)entry)->name, sizeof(char *));
+}
+static bool file_equal(const void *a, const void *b)
+{
+	return ((const struct file *)a)->name == ((const struct file *)b)->name;
+}
 
 static uint64_t pointer_hash(const void *entry) { return hash_bytes(HASH_START, &entry, sizeof(entry)); }
 static bool pointer_equal(const void *a, const void *b) { return a == b; }
@@ -60,7 +66,9 @@ int files_new(struct files **ret, struct model *model, const char *directory, st
 		.directory = directory,
 		.counters = counters,
 		.files = { .hash = file_hash, .equal = file_equal },
-		.claims = { .model = model, .directory = directory, .first = { .hash = claim_hash, .equal = claim_equal } },
+		.claims = { .model = model,
+			    .directory = directory,
+			    .first = { .hash = claim_hash, .equal = claim_equal } },
 		.ignored_kinds = { .hash = pointer_hash, .equal = pointer_equal },
 	};
 	*ret = files;
@@ -171,10 +179,11 @@ static void note_ignored(struct files *files, const struct loading *loading, con
 		 cJSON_GetObjectItemCaseSensitive(document, "apiVersion")->valuestring);
 	make_printable(text);
 	kind = intern(text);
-	if (!kind || hash_set_find(&files->ignored_kinds, kind) || hash_set_put(&files->ignored_kinds, (void *)kind, NULL) < 0)
+	if (!kind || hash_set_find(&files->ignored_kinds, kind) ||
+	    hash_set_put(&files->ignored_kinds, (void *)kind, NULL) < 0)
 		return;
-	log_info("%s/%s:%d: objects of kind %s are ignored: Weft has no use for them", files->directory, loading->file->name,
-		 loading->line, kind);
+	log_info("%s/%s:%d: objects of kind %s are ignored: Weft has no use for them", files->directory,
+		 loading->file->name, loading->line, kind);
 }
 
 static int add_claim(struct loading *loading, struct claim *claim, const char *title)
@@ -314,16 +323,17 @@ static void set_problem(struct files *files, struct file *file, const struct loa
 	files->counters->parse_errors++;
 	snprintf(text, sizeof(text), "%s", loading->problem);
 	if (loading->problem_count > 1)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), " (and %zu more in this file)", loading->problem_count - 1);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), " (and %zu more in this file)",
+			 loading->problem_count - 1);
 	if (file->problem && file->problem_line == loading->problem_line && !strcmp(file->problem, text))
 		return;
 	free(file->problem);
 	file->problem = strdup(text);
 	file->problem_line = loading->problem_line;
 	log_error("%s/%s:%d: %s%s", files->directory, file->name, file->problem_line, text,
-		  file->was_good ? "; what the file last said stays in force" :
-		  file->claims	 ? "; the rest of the file is in force" :
-				   "");
+		  file->was_good ? "; what the file last said stays in force"
+		  : file->claims ? "; the rest of the file is in force"
+				 : "");
 }
 
 /* Up to `size` bytes; *ret is malloc'd. */
@@ -357,8 +367,12 @@ static int slurp(int descriptor, size_t size, char **ret, size_t *ret_size)
 static uint64_t version_of(const struct stat *status)
 {
 	const uint64_t parts[] = {
-		status->st_dev,		    status->st_ino,	       (uint64_t)status->st_size,
-		(uint64_t)status->st_mtim.tv_sec, (uint64_t)status->st_mtim.tv_nsec, (uint64_t)status->st_ctim.tv_sec,
+		status->st_dev,
+		status->st_ino,
+		(uint64_t)status->st_size,
+		(uint64_t)status->st_mtim.tv_sec,
+		(uint64_t)status->st_mtim.tv_nsec,
+		(uint64_t)status->st_ctim.tv_sec,
 		(uint64_t)status->st_ctim.tv_nsec,
 	};
 
@@ -441,7 +455,10 @@ static struct file *find_or_add_file(struct files *files, const char *name)
 void files_read(struct files *files, const char *name)
 {
 	struct loading loading = {
-		.files = files, .file = find_or_add_file(files, name), .item = -1, .found = { .hash = claim_hash, .equal = claim_equal },
+		.files = files,
+		.file = find_or_add_file(files, name),
+		.item = -1,
+		.found = { .hash = claim_hash, .equal = claim_equal },
 	};
 	char *text = NULL;
 	size_t size = 0;
@@ -530,8 +547,8 @@ int files_each(const struct files *files, int (*each)(const char *name, void *co
 	return result;
 }
 
-static int each_conflict(const struct files *files, const struct file *file, int (*each)(const struct source_problem *, void *),
-			 void *context)
+static int each_conflict(const struct files *files, const struct file *file,
+			 int (*each)(const struct source_problem *, void *), void *context)
 {
 	char path[PATH_MAX], reason[512];
 	int result = 0;
@@ -544,7 +561,8 @@ static int each_conflict(const struct files *files, const struct file *file, int
 	return result;
 }
 
-int files_each_problem(const struct files *files, int (*each)(const struct source_problem *problem, void *context), void *context)
+int files_each_problem(const struct files *files, int (*each)(const struct source_problem *problem, void *context),
+		       void *context)
 {
 	struct file **sorted = sorted_files(files);
 	char path[PATH_MAX];
@@ -556,7 +574,9 @@ int files_each_problem(const struct files *files, int (*each)(const struct sourc
 		const struct file *file = sorted[i];
 
 		if (file->problem)
-			result = each(&(struct source_problem){ path_of(files, file->name, path), file->problem_line, file->problem }, context);
+			result = each(&(struct source_problem){ path_of(files, file->name, path), file->problem_line,
+								file->problem },
+				      context);
 		if (!result && files->claims.shadowed)
 			result = each_conflict(files, file, each, context);
 	}

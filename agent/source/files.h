@@ -4,8 +4,8 @@
 /*
  * What the manifests of a directory say, file by file. Whose word counts when two speak of the same object: claims.h.
  *
- * A file with an error keeps all its objects as they last were. One that was never read without error has no such state:
- * what is right in it is taken, and nothing goes.
+ * A file with an error keeps all its objects as they last were. One that was never read without error has no such
+ * state: what is right in it is taken, and nothing goes.
  */
 #include "source/source.h"
 
@@ -26,8 +26,10 @@ bool files_exists(const struct files *files, const char *name);
 /* Each file that was read, in order of the names; `each` must not read or remove any. */
 int files_each(const struct files *files, int (*each)(const char *name, void *context), void *context);
 
-/* After a batch of the above: whether the model has changed since the last time. `quiet`: it is not the end, log no conflicts yet. */
+/* After a batch of the above: whether the model has changed since the last time. `quiet`: it is not the end, log no
+ * conflicts yet. */
 bool files_settle(struct files *files, bool quiet);
-int files_each_problem(const struct files *files, int (*each)(const struct source_problem *problem, void *context), void *context);
+int files_each_problem(const struct files *files, int (*each)(const struct source_problem *problem, void *context),
+		       void *context);
 
 #endif

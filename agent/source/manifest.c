@@ -25,7 +25,7 @@ struct anchor {
 struct reader {
 	const char *text; /* that libyaml was given */
 	yaml_parser_t yaml;
-	yaml_event_t event; /* the one being looked at */
+	yaml_event_t event;	/* the one being looked at */
 	struct anchor *anchors; /* of the current document */
 	size_t aliased_nodes;
 	int line; /* where `reason` applies */
@@ -61,7 +61,10 @@ static int lines_in(const char *from, const char *to)
 /* --- what is wrong with a tree --- */
 
 static uint64_t key_hash(const void *entry) { return hash_text(HASH_START, ((const cJSON *)entry)->string); }
-static bool key_equal(const void *a, const void *b) { return !strcmp(((const cJSON *)a)->string, ((const cJSON *)b)->string); }
+static bool key_equal(const void *a, const void *b)
+{
+	return !strcmp(((const cJSON *)a)->string, ((const cJSON *)b)->string);
+}
 
 /* cJSON takes duplicate keys and deep nesting without a word. Returns -EINVAL with the reason, or 0. */
 static int check_tree(struct reader *reader, const cJSON *node, int line, int depth)
@@ -99,7 +102,10 @@ static bool is_null(const char *text)
 	return is_one_of(text, (const char *const[]){ "", "~", "null", "Null", "NULL", NULL });
 }
 static bool is_true(const char *text) { return is_one_of(text, (const char *const[]){ "true", "True", "TRUE", NULL }); }
-static bool is_false(const char *text) { return is_one_of(text, (const char *const[]){ "false", "False", "FALSE", NULL }); }
+static bool is_false(const char *text)
+{
+	return is_one_of(text, (const char *const[]){ "false", "False", "FALSE", NULL });
+}
 
 static size_t digits(const char *text) { return strspn(text, "0123456789"); }
 
@@ -169,7 +175,8 @@ static int read_scalar(struct reader *reader, cJSON **ret)
 		return fail(reader, line, "a NUL character in a text");
 	if (tag && !strcmp(tag, YAML_STR_TAG))
 		*ret = cJSON_CreateString(text);
-	else if (tag && !is_one_of(tag, (const char *const[]){ "!", YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG, YAML_NULL_TAG, NULL }))
+	else if (tag && !is_one_of(tag, (const char *const[]){ "!", YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG,
+							       YAML_NULL_TAG, NULL }))
 		return fail(reader, line, "the tag \"%.100s\" is not supported", tag);
 	else if (tag && strcmp(tag, "!") != 0)
 		*ret = plain_scalar(text);
@@ -190,8 +197,9 @@ static int next_event(struct reader *reader)
 	if (reader->yaml.error == YAML_MEMORY_ERROR)
 		return no_memory(reader);
 	/* bytes that are not UTF-8 are met when a block is read ahead: they have an offset and no mark */
-	line = reader->yaml.error == YAML_READER_ERROR ? lines_in(reader->text, reader->text + reader->yaml.problem_offset) :
-							 (int)reader->yaml.problem_mark.line;
+	line = reader->yaml.error == YAML_READER_ERROR
+		       ? lines_in(reader->text, reader->text + reader->yaml.problem_offset)
+		       : (int)reader->yaml.problem_mark.line;
 	return fail(reader, line + 1, "%s%s%s", reader->yaml.problem ? reader->yaml.problem : "not YAML",
 		    reader->yaml.context ? " " : "", reader->yaml.context ? reader->yaml.context : "");
 }
@@ -302,7 +310,7 @@ static int merge_mapping(struct reader *reader, int line, int depth, cJSON *mapp
 
 	if (!cJSON_IsObject(value))
 		return fail(reader, line, "<< takes a mapping or a list of mappings");
-	cJSON_ArrayForEach(member, value) {
+	cJSON_ArrayForEach (member, value) {
 		cJSON *copy;
 		int error;
 
@@ -326,7 +334,7 @@ static int merge(struct reader *reader, int line, int depth, cJSON *mapping, con
 
 	if (!cJSON_IsArray(value))
 		return merge_mapping(reader, line, depth, mapping, value);
-	cJSON_ArrayForEach(item, value) {
+	cJSON_ArrayForEach (item, value) {
 		int error = merge_mapping(reader, line, depth, mapping, item);
 
 		if (error < 0)

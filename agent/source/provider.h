@@ -9,8 +9,8 @@ struct source_provider {
 	int (*open)(struct source **ret, struct event_base *base, struct model *model, const char *rest,
 		    void (*changed)(void *context), void *context);
 	void (*close)(struct source *source);
-	int (*each_problem)(const struct source *source, int (*each)(const struct source_problem *problem, void *context),
-			    void *context);
+	int (*each_problem)(const struct source *source,
+			    int (*each)(const struct source_problem *problem, void *context), void *context);
 };
 
 struct source {

@@ -19,14 +19,14 @@ struct source_problem {
 };
 
 /*
- * `spec` is the text after --source=. Loads everything once before it returns, then watches from the event loop. After each
- * batch of model changes, `changed(context)` is called once, from the loop; for what was there at first too.
+ * `spec` is the text after --source=. Loads everything once before it returns, then watches from the event loop. After
+ * each batch of model changes, `changed(context)` is called once, from the loop; for what was there at first too.
  *
- * dir:PATH reads the files *.yaml, *.yml and *.json of the directory itself, not of directories in it, nor those whose name
- * begins with a dot. Links are followed; a change of the file behind one is seen when the link changes, or "..data". An
- * object that two files describe is taken from the one whose name comes first. A file with an error keeps its last good
- * objects; of one that was never without error those that are right are taken. A directory that vanishes keeps its last
- * objects until it is back.
+ * dir:PATH reads the files *.yaml, *.yml and *.json of the directory itself, not of directories in it, nor those whose
+ * name begins with a dot. Links are followed; a change of the file behind one is seen when the link changes, or
+ * "..data". An object that two files describe is taken from the one whose name comes first. A file with an error keeps
+ * its last good objects; of one that was never without error those that are right are taken. A directory that vanishes
+ * keeps its last objects until it is back.
  *
  * 0; -EINVAL: the spec is not understood, -ENOENT: no such directory, other -errno: watching failed; each logged with
  * what to do.

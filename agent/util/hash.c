@@ -17,12 +17,12 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
 	return hash;
 }
 
-uint64_t hash_text(uint64_t hash, const char *text)
-{
-	return text ? hash_bytes(hash, text, strlen(text) + 1) : hash;
-}
+uint64_t hash_text(uint64_t hash, const char *text) { return text ? hash_bytes(hash, text, strlen(text) + 1) : hash; }
 
-static const void *key_of(const struct hash_set *set, const void *entry) { return (const char *)entry + set->key_offset; }
+static const void *key_of(const struct hash_set *set, const void *entry)
+{
+	return (const char *)entry + set->key_offset;
+}
 
 /* FNV's low bits are weaker than its high ones. */
 static size_t slot_of(const struct hash_set *set, const void *key)
@@ -87,17 +87,13 @@ void *hash_set_next(const struct hash_set *set, size_t *position)
 
 int hash_set_put(struct hash_set *set, void *entry, void **ret_old)
 {
-	size_t slot = set->capacity ? probe(set, entry) : 0;
-	void *old = set->capacity ? set->slots[slot] : NULL;
+	const void *key = key_of(set, entry);
+	void *old = hash_set_find(set, key);
 
-	/* at most three quarters full */
-	if (!old && set->count + 1 > set->capacity / 4 * 3) {
-		if (grow(set) < 0)
-			return -ENOMEM;
-		slot = probe(set, entry);
-	}
+	if (!old && hash_set_reserve(set) < 0)
+		return -ENOMEM;
+	set->slots[probe(set, key)] = entry;
 	set->count += !old;
-	set->slots[slot] = entry;
 	if (ret_old)
 		*ret_old = old;
 	return 0;

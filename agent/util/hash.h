@@ -13,8 +13,9 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size);
 uint64_t hash_text(uint64_t hash, const char *text);
 
 /*
- * A key lies in its entry at key_offset. Either it is key_size bytes, compared as such (padding must be zero), or `hash` and
- * `equal` say what counts; then anything that looks like a key as far as they care will do to look it up. All else zero: empty.
+ * A key lies in its entry at key_offset. Either it is key_size bytes, compared as such (padding must be zero), or
+ * `hash` and `equal` say what counts; then anything that looks like a key as far as they care will do to look it up.
+ * All else zero: empty.
  */
 struct hash_set {
 	size_t key_offset, key_size;
@@ -30,7 +31,10 @@ void *hash_set_find(const struct hash_set *set, const void *key);
 int hash_set_reserve(struct hash_set *set);
 /* All entries in no particular order: start with *position 0, NULL ends. No entry comes or goes meanwhile. */
 void *hash_set_next(const struct hash_set *set, size_t *position);
-/* Puts `entry` in, in the place of the one with the same key if there is one, which it returns by *ret_old (may be NULL). 0, -ENOMEM. */
+/*
+ * Puts `entry` in, in the place of the one with the same key if there is one, which it returns by *ret_old (may be
+ * NULL). 0 or -ENOMEM; replacing cannot fail.
+ */
 int hash_set_put(struct hash_set *set, void *entry, void **ret_old);
 /* Takes the entry with this key out and returns it, or NULL. */
 void *hash_set_take(struct hash_set *set, const void *key);

@@ -13,9 +13,11 @@
 #define SLICE(rest)                                                                                                    \
 	"apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"                                                       \
 	"metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}\n" rest "\n"
-#define NETWORK_POLICY(spec) "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: " spec "\n"
+#define NETWORK_POLICY(spec)                                                                                           \
+	"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: " spec "\n"
 #define AUTHORIZATION(spec)                                                                                            \
-	"apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop}\nspec: " spec "\n"
+	"apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: "                 \
+	"shop}\nspec: " spec "\n"
 #define PEER_AUTHENTICATION(spec)                                                                                      \
 	"apiVersion: mesh.weft.dev/v1alpha1\nkind: PeerAuthentication\nmetadata: {name: p}\nspec: " spec "\n"
 
@@ -46,7 +48,8 @@ static void expect_reported(const char *text, const char *report)
 	struct decoded decoded = decode_text(text);
 
 	if (decoded.result || !decoded.object || (*report ? !strstr(decoded.reports, report) : *decoded.reports))
-		fail_msg("%d %s \"%s\", expected \"%s\"\n%s", decoded.result, decoded.reason, decoded.reports, report, text);
+		fail_msg("%d %s \"%s\", expected \"%s\"\n%s", decoded.result, decoded.reason, decoded.reports, report,
+			 text);
 	object_free(decoded.object);
 }
 
@@ -68,7 +71,8 @@ static void each_kind_is_known_by_group_and_version(void **state)
 		assert_null(decoded.object);
 	}
 	expect_refused("{apiVersion: networking.k8s.io/v1beta1, kind: NetworkPolicy, metadata: {name: a}}",
-		       "apiVersion: \"networking.k8s.io/v1beta1\" is not a version of NetworkPolicy that Weft knows: write networking.k8s.io/v1");
+		       "apiVersion: \"networking.k8s.io/v1beta1\" is not a version of NetworkPolicy that Weft knows: "
+		       "write networking.k8s.io/v1");
 	expect_refused("{kind: Service}", "apiVersion: is missing");
 	expect_refused("{apiVersion: v1}", "kind: is missing");
 	expect_refused("[1]", "not an object of Kubernetes");
@@ -80,14 +84,22 @@ static void names_and_labels_are_checked(void **state)
 
 	(void)state;
 	expect_refused("{apiVersion: v1, kind: Pod}", "metadata.name: is missing");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: Web}}", "metadata.name: \"Web\" is not a name for a Pod");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x.y}}", "metadata.namespace: \"x.y\"");
-	expect_refused("{apiVersion: v1, kind: Node, metadata: {name: a, namespace: x}}", "metadata.namespace: a Node is not");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: 5}}", "metadata.name: must be a string (put it in quotes)");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {v: 1}}}", "metadata.labels: the value of \"v\" must be a string");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {-v: a}}}", "metadata.labels: \"-v\" is not a label's key");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {v: a b}}}", "metadata.labels: \"a b\" is not a label's value");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {v: 1}}}", "metadata.annotations: the value of \"v\"");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: Web}}",
+		       "metadata.name: \"Web\" is not a name for a Pod");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x.y}}",
+		       "metadata.namespace: \"x.y\"");
+	expect_refused("{apiVersion: v1, kind: Node, metadata: {name: a, namespace: x}}",
+		       "metadata.namespace: a Node is not");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: 5}}",
+		       "metadata.name: must be a string (put it in quotes)");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {v: 1}}}",
+		       "metadata.labels: the value of \"v\" must be a string");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {-v: a}}}",
+		       "metadata.labels: \"-v\" is not a label's key");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {v: a b}}}",
+		       "metadata.labels: \"a b\" is not a label's value");
+	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {v: 1}}}",
+		       "metadata.annotations: the value of \"v\"");
 	object = decode_fine("{apiVersion: v1, kind: Pod, metadata: {name: a.b, labels: {z: '', example.com/a: x}}}");
 	assert_string_equal(object->namespace, "default");
 	assert_int_equal(object->labels.count, 2);
@@ -107,28 +119,36 @@ static uint64_t digest(const char *text)
 
 static void the_digest_covers_what_weft_reads_and_nothing_else(void **state)
 {
-	uint64_t base = digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: y, v: w}}, status: {podIP: 10.0.0.1}}");
+	uint64_t base = digest(
+		"{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: y, v: w}}, status: {podIP: 10.0.0.1}}");
 
 	(void)state;
-	assert_int_equal(base, digest("{status: {podIP: 10.0.0.1, startTime: now}, metadata: {labels: {v: w, x: y}, name: a, resourceVersion: '7', "
+	assert_int_equal(base, digest("{status: {podIP: 10.0.0.1, startTime: now}, metadata: {labels: {v: w, x: y}, "
+				      "name: a, resourceVersion: '7', "
 				      "managedFields: [{}], annotations: {a: b}}, kind: Pod, apiVersion: v1}"));
-	assert_int_equal(digest(NAMED("Pod", "a") "spec: {containers: [{image: x}]}\n"), digest(NAMED("Pod", "a") "spec: {containers: [{image: y}]}\n"));
-	assert_int_not_equal(base, digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: w, v: y}}, status: {podIP: 10.0.0.1}}"));
-	assert_int_not_equal(base, digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: y, v: w}}, status: {podIP: 10.0.0.2}}"));
-	assert_int_not_equal(base, digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: y, v: w}, annotations: "
-					  "{mesh.weft.dev/weight: '2'}}, status: {podIP: 10.0.0.1}}"));
+	assert_int_equal(digest(NAMED("Pod", "a") "spec: {containers: [{image: x}]}\n"),
+			 digest(NAMED("Pod", "a") "spec: {containers: [{image: y}]}\n"));
+	assert_int_not_equal(base, digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: w, v: y}}, "
+					  "status: {podIP: 10.0.0.1}}"));
+	assert_int_not_equal(base, digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: y, v: w}}, "
+					  "status: {podIP: 10.0.0.2}}"));
+	assert_int_not_equal(
+		base, digest("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {x: y, v: w}, annotations: "
+			     "{mesh.weft.dev/weight: '2'}}, status: {podIP: 10.0.0.1}}"));
 	assert_int_not_equal(digest(NETWORK_POLICY("{podSelector: {}, ingress: [{from: [{podSelector: {}}]}, {}]}")),
 			     digest(NETWORK_POLICY("{podSelector: {}, ingress: [{}, {from: [{podSelector: {}}]}]}")));
-	assert_int_not_equal(digest(PEER_AUTHENTICATION("{selector: {matchLabels: {a: b}}, portLevelMtls: {80: {mode: STRICT}}}")),
-			     digest(PEER_AUTHENTICATION("{selector: {matchLabels: {a: b}}, portLevelMtls: {81: {mode: STRICT}}}")));
+	assert_int_not_equal(
+		digest(PEER_AUTHENTICATION("{selector: {matchLabels: {a: b}}, portLevelMtls: {80: {mode: STRICT}}}")),
+		digest(PEER_AUTHENTICATION("{selector: {matchLabels: {a: b}}, portLevelMtls: {81: {mode: STRICT}}}")));
 }
 
 /* --- Namespace, Node --- */
 
 static void namespaces_are_labelled_with_their_name(void **state)
 {
-	struct namespace_object *namespace = decode_fine("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {a: b, team: x, "
-							 "kubernetes.io/metadata.name: other}}}");
+	struct namespace_object *namespace = decode_fine(
+		"{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {a: b, team: x, "
+		"kubernetes.io/metadata.name: other}}}");
 
 	(void)state;
 	assert_string_equal(namespace->meta.namespace, "");
@@ -141,9 +161,10 @@ static void namespaces_are_labelled_with_their_name(void **state)
 
 static void nodes_have_addresses_and_a_zone(void **state)
 {
-	struct node_object *node = decode_fine(
-		"{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: a}}, status: {addresses: ["
-		"{type: Hostname, address: n1}, {type: InternalIP, address: 10.0.0.1}, {type: ExternalIP, address: 'fd00::1'}]}}");
+	struct node_object *node = decode_fine("{apiVersion: v1, kind: Node, metadata: {name: n1, labels: "
+					       "{topology.kubernetes.io/zone: a}}, status: {addresses: ["
+					       "{type: Hostname, address: n1}, {type: InternalIP, address: 10.0.0.1}, "
+					       "{type: ExternalIP, address: 'fd00::1'}]}}");
 
 	(void)state;
 	assert_string_equal(node->zone, "a");
@@ -151,7 +172,8 @@ static void nodes_have_addresses_and_a_zone(void **state)
 	expect_address(&node->addresses[0], "10.0.0.1");
 	expect_address(&node->addresses[1], "fd00::1");
 	object_free(&node->meta);
-	expect_refused("{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: x}]}}",
+	expect_refused("{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, "
+		       "address: x}]}}",
 		       "status.addresses[0].address: \"x\" is not an IP address");
 }
 
@@ -182,15 +204,18 @@ static void a_full_pod_is_read(void **state)
 		"metadata:\n"
 		"  name: web-5d4f8-abcde\n"
 		"  namespace: shop\n"
-				"  deletionTimestamp: \"2026-01-01T00:00:00Z\"\n"
-		"  annotations: {mesh.weft.dev/netns: /run/netns/a, mesh.weft.dev/weight: '7', mesh.weft.dev/ips: '10.0.0.1, fd00::2'}\n"
+		"  deletionTimestamp: \"2026-01-01T00:00:00Z\"\n"
+		"  annotations: {mesh.weft.dev/netns: /run/netns/a, mesh.weft.dev/weight: '7', mesh.weft.dev/ips: "
+		"'10.0.0.1, fd00::2'}\n"
 		"  ownerReferences: [{kind: Other, name: x}, {kind: ReplicaSet, name: web-5d4f8, controller: true}]\n"
 		"spec:\n"
 		"  nodeName: n1\n"
 		"  serviceAccountName: web\n"
 		"  hostNetwork: true\n"
-		"  initContainers: [{ports: [{containerPort: 1}]}, {restartPolicy: Always, ports: [{containerPort: 15, name: side}]}]\n"
-		"  containers: [{ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP}]}, {image: x}]\n"
+		"  initContainers: [{ports: [{containerPort: 1}]}, {restartPolicy: Always, ports: [{containerPort: 15, "
+		"name: side}]}]\n"
+		"  containers: [{ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP}]}, "
+		"{image: x}]\n"
 		"status:\n"
 		"  phase: Running\n"
 		"  conditions: [{type: Ready, status: 'False'}, {type: Initialized, status: 'True'}]\n"
@@ -249,10 +274,14 @@ static void pods_that_do_not_run_are_not_ready(void **state)
 
 static void owners_name_the_workload(void **state)
 {
-	static const char *const cases[][5] = { /* kind, name, pod-template-hash, workload */
-		{ "ReplicaSet", "web-5d4f8", "", "Deployment", "web" },	   { "ReplicaSet", "web-a-5d4f8", "5d4f8", "Deployment", "web-a" },
-		{ "ReplicaSet", "web-front", "", "ReplicaSet", "web-front" }, { "ReplicaSet", "web-5d4f8", "other", "ReplicaSet", "web-5d4f8" },
-		{ "StatefulSet", "db", "", "StatefulSet", "db" },	   { "DaemonSet", "log-5d4f8", "", "DaemonSet", "log-5d4f8" },
+	static const char *const cases[][5] = {
+		/* kind, name, pod-template-hash, workload */
+		{ "ReplicaSet", "web-5d4f8", "", "Deployment", "web" },
+		{ "ReplicaSet", "web-a-5d4f8", "5d4f8", "Deployment", "web-a" },
+		{ "ReplicaSet", "web-front", "", "ReplicaSet", "web-front" },
+		{ "ReplicaSet", "web-5d4f8", "other", "ReplicaSet", "web-5d4f8" },
+		{ "StatefulSet", "db", "", "StatefulSet", "db" },
+		{ "DaemonSet", "log-5d4f8", "", "DaemonSet", "log-5d4f8" },
 	};
 	char text[512];
 
@@ -261,7 +290,8 @@ static void owners_name_the_workload(void **state)
 		struct pod_object *pod;
 
 		snprintf(text, sizeof(text),
-			 "{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {%s%s}, ownerReferences: [{kind: %s, name: %s, controller: true}]}}",
+			 "{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {%s%s}, ownerReferences: [{kind: %s, "
+			 "name: %s, controller: true}]}}",
 			 *cases[i][2] ? "pod-template-hash: " : "", cases[i][2], cases[i][0], cases[i][1]);
 		pod = decode_fine(text);
 		assert_string_equal(pod->workload_kind, cases[i][3]);
@@ -279,16 +309,20 @@ static void wrong_pods_are_refused_by_path(void **state)
 		       "spec.containers[1].ports[0].name: \"UP\"");
 	expect_refused(NAMED("Pod", "a") "spec: {containers: {}}\n", "spec.containers: must be a list");
 	expect_refused(NAMED("Pod", "a") "spec: {containers: [1]}\n", "spec.containers[0]: must be a mapping");
-	expect_refused(NAMED("Pod", "a") "status: {podIP: 10.0.0.256}\n", "status.podIP: \"10.0.0.256\" is not an IP address");
+	expect_refused(NAMED("Pod", "a") "status: {podIP: 10.0.0.256}\n",
+		       "status.podIP: \"10.0.0.256\" is not an IP address");
 	expect_refused(NAMED("Pod", "a") "status: {podIPs: [{ip: x}]}\n", "status.podIPs[0].ip: \"x\"");
-	expect_refused(NAMED("Pod", "a") "status: {phase: Up}\n", "status.phase: \"Up\" must be Pending, Running, Succeeded, Failed or Unknown");
-	expect_refused("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {mesh.weft.dev/ips: '10.0.0.1,,x'}}}",
-		       "metadata.annotations[mesh.weft.dev/ips]: \"\" is not an IP address");
+	expect_refused(NAMED("Pod", "a") "status: {phase: Up}\n",
+		       "status.phase: \"Up\" must be Pending, Running, Succeeded, Failed or Unknown");
+	expect_refused(
+		"{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {mesh.weft.dev/ips: '10.0.0.1,,x'}}}",
+		"metadata.annotations[mesh.weft.dev/ips]: \"\" is not an IP address");
 	expect_reported("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {mesh.weft.dev/weight: '0'}}}",
 			"metadata.annotations: \"mesh.weft.dev/weight\" is ignored");
 	expect_reported("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {mesh.weft.dev/wait: '0'}}}",
 			"metadata.annotations: \"mesh.weft.dev/wait\" is not known");
-	expect_reported("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {mesh.weft.dev/netns: run/x}}}", "not an absolute path");
+	expect_reported("{apiVersion: v1, kind: Pod, metadata: {name: a, annotations: {mesh.weft.dev/netns: run/x}}}",
+			"not an absolute path");
 	expect_reported(NAMED("Pod", "a") "spec: {containers: [{image: x, env: []}], volumes: []}\n", "");
 }
 
@@ -296,7 +330,8 @@ static void wrong_pods_are_refused_by_path(void **state)
 
 static void a_service_is_defaulted_as_the_api_does(void **state)
 {
-	struct service_object *service = decode_fine(SERVICE("{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}"));
+	struct service_object *service = decode_fine(
+		SERVICE("{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}"));
 
 	(void)state;
 	assert_int_equal(service->cluster_ip_count, 1);
@@ -310,7 +345,8 @@ static void a_service_is_defaulted_as_the_api_does(void **state)
 	assert_int_equal(service->affinity_seconds, 0);
 	assert_int_equal(service->algorithm, WEFT_RANDOM);
 	assert_int_equal(service->internal_traffic_policy, TRAFFIC_CLUSTER);
-	assert_false(service->headless || service->external_name || service->topology_hints || service->publish_not_ready_addresses);
+	assert_false(service->headless || service->external_name || service->topology_hints ||
+		     service->publish_not_ready_addresses);
 	object_free(&service->meta);
 	service = decode_fine(SERVICE("{clusterIP: 10.96.0.1, sessionAffinity: ClientIP, ports: [{port: 80}]}"));
 	assert_int_equal(service->affinity_seconds, 10800);
@@ -321,7 +357,8 @@ static void a_full_service_is_read(void **state)
 {
 	struct service_object *service = decode_fine(
 		"apiVersion: v1\nkind: Service\n"
-		"metadata: {name: web, annotations: {mesh.weft.dev/algorithm: round-robin, service.kubernetes.io/topology-mode: Auto}}\n"
+		"metadata: {name: web, annotations: {mesh.weft.dev/algorithm: round-robin, "
+		"service.kubernetes.io/topology-mode: Auto}}\n"
 		"spec:\n"
 		"  type: LoadBalancer\n"
 		"  clusterIP: 10.96.0.1\n"
@@ -332,8 +369,10 @@ static void a_full_service_is_read(void **state)
 		"  internalTrafficPolicy: Local\n"
 		"  publishNotReadyAddresses: true\n"
 		"  externalTrafficPolicy: Local\n"
-		"  ports: [{name: http, port: 80, targetPort: web, nodePort: 30000}, {name: dns, port: 53, protocol: UDP, targetPort: 5353}]\n"
-		"status: {loadBalancer: {ingress: [{hostname: x}, {ip: 198.51.100.1}, {ip: 198.51.100.2, ipMode: Proxy}, {ip: 198.51.100.3, ipMode: "
+		"  ports: [{name: http, port: 80, targetPort: web, nodePort: 30000}, {name: dns, port: 53, protocol: "
+		"UDP, targetPort: 5353}]\n"
+		"status: {loadBalancer: {ingress: [{hostname: x}, {ip: 198.51.100.1}, {ip: 198.51.100.2, ipMode: "
+		"Proxy}, {ip: 198.51.100.3, ipMode: "
 		"VIP}]}}\n");
 
 	(void)state;
@@ -377,14 +416,20 @@ static void wrong_services_are_refused_by_path(void **state)
 	expect_refused(SERVICE("{ports: [{port: .inf}]}"), "spec.ports[0].port: must be a whole number");
 	expect_refused(SERVICE("{ports: [{}]}"), "spec.ports[0].port: is missing");
 	expect_refused(SERVICE("{ports: []}"), "spec.ports: is missing");
-	expect_refused(SERVICE("{ports: [{port: 80, targetPort: '80'}]}"), "spec.ports[0].targetPort: \"80\" is not the name of a port");
-	expect_refused(SERVICE("{ports: [{port: 80, protocol: tcp}]}"), "spec.ports[0].protocol: \"tcp\" must be TCP, UDP or SCTP");
+	expect_refused(SERVICE("{ports: [{port: 80, targetPort: '80'}]}"),
+		       "spec.ports[0].targetPort: \"80\" is not the name of a port");
+	expect_refused(SERVICE("{ports: [{port: 80, protocol: tcp}]}"),
+		       "spec.ports[0].protocol: \"tcp\" must be TCP, UDP or SCTP");
 	expect_refused(SERVICE("{ports: [{port: 80}, {port: 81}]}"), "spec.ports: [0].name is missing");
-	expect_refused(SERVICE("{ports: [{port: 80, name: a}, {port: 81, name: a}]}"), "spec.ports: [1].name: \"a\" is the name of another");
-	expect_refused(SERVICE("{ports: [{port: 80, name: a}, {port: 80, name: b}]}"), "spec.ports: [1].port: 80 is there twice");
+	expect_refused(SERVICE("{ports: [{port: 80, name: a}, {port: 81, name: a}]}"),
+		       "spec.ports: [1].name: \"a\" is the name of another");
+	expect_refused(SERVICE("{ports: [{port: 80, name: a}, {port: 80, name: b}]}"),
+		       "spec.ports: [1].port: 80 is there twice");
 	expect_refused(SERVICE("{clusterIP: x, ports: [{port: 80}]}"), "spec.clusterIP: \"x\" is not an IP address");
-	expect_refused(SERVICE("{clusterIP: 10.0.0.1, clusterIPs: [10.0.0.2], ports: [{port: 80}]}"), "spec.clusterIPs: [0]");
-	expect_refused(SERVICE("{externalIPs: [x], ports: [{port: 80}]}"), "spec.externalIPs[0]: \"x\" is not an IP address");
+	expect_refused(SERVICE("{clusterIP: 10.0.0.1, clusterIPs: [10.0.0.2], ports: [{port: 80}]}"),
+		       "spec.clusterIPs: [0]");
+	expect_refused(SERVICE("{externalIPs: [x], ports: [{port: 80}]}"),
+		       "spec.externalIPs[0]: \"x\" is not an IP address");
 	expect_refused(SERVICE("{type: Other}"), "spec.type: \"Other\" must be");
 	expect_refused(SERVICE("{selector: {a: 1}, ports: [{port: 80}]}"), "spec.selector: the value of \"a\"");
 	expect_refused(SERVICE("{sessionAffinityConfig: {clientIP: {timeoutSeconds: 86401}}, ports: [{port: 80}]}"),
@@ -394,14 +439,20 @@ static void wrong_services_are_refused_by_path(void **state)
 static void what_is_not_honoured_in_services_is_reported(void **state)
 {
 	(void)state;
-	expect_reported(SERVICE("{clusterIP: 10.0.0.1, ports: [{port: 80}], ipFamilyPolicy: SingleStack, externalTrafficPolicy: Local}"), "");
-	expect_reported(SERVICE("{clusterIP: 10.0.0.1, ports: [{port: 80}], colour: red}"), "spec: the field \"colour\" is not known");
-	expect_reported(SERVICE("{clusterIP: 10.0.0.1, ports: [{port: 80, colour: red}]}"), "spec.ports[0]: the field \"colour\"");
+	expect_reported(SERVICE("{clusterIP: 10.0.0.1, ports: [{port: 80}], ipFamilyPolicy: SingleStack, "
+				"externalTrafficPolicy: Local}"),
+			"");
+	expect_reported(SERVICE("{clusterIP: 10.0.0.1, ports: [{port: 80}], colour: red}"),
+			"spec: the field \"colour\" is not known");
+	expect_reported(SERVICE("{clusterIP: 10.0.0.1, ports: [{port: 80, colour: red}]}"),
+			"spec.ports[0]: the field \"colour\"");
 	expect_reported(SERVICE("{clusterIP: 10.0.0.1, type: NodePort, ports: [{port: 80}]}"), "spec.type: NodePort");
-	expect_reported(SERVICE("{clusterIP: 10.0.0.1, trafficDistribution: PreferSameNode, ports: [{port: 80}]}"), "spec.trafficDistribution");
+	expect_reported(SERVICE("{clusterIP: 10.0.0.1, trafficDistribution: PreferSameNode, ports: [{port: 80}]}"),
+			"spec.trafficDistribution");
 	expect_reported(SERVICE("{clusterIP: 10.0.0.1, loadBalancerSourceRanges: [10.0.0.0/8], ports: [{port: 80}]}"),
 			"spec.loadBalancerSourceRanges: is not enforced");
-	expect_reported("{apiVersion: v1, kind: Service, metadata: {name: a, annotations: {mesh.weft.dev/algorithm: best}}, spec: {clusterIP: None}}",
+	expect_reported("{apiVersion: v1, kind: Service, metadata: {name: a, annotations: {mesh.weft.dev/algorithm: "
+			"best}}, spec: {clusterIP: None}}",
 			"\"best\" is not random, round-robin or weighted");
 }
 
@@ -413,7 +464,8 @@ static void a_slice_has_an_entry_for_each_address(void **state)
 		SLICE("addressType: IPv4\n"
 		      "ports: [{name: http, port: 8080}, {port: 53, protocol: UDP}]\n"
 		      "endpoints:\n"
-		      "- {addresses: [10.0.0.1, 10.0.0.2], nodeName: n1, zone: a, targetRef: {kind: Pod, name: web-1}, hints: {forZones: [{name: a}, {name: b}]}}\n"
+		      "- {addresses: [10.0.0.1, 10.0.0.2], nodeName: n1, zone: a, targetRef: {kind: Pod, name: web-1}, "
+		      "hints: {forZones: [{name: a}, {name: b}]}}\n"
 		      "- {addresses: [10.0.0.3], conditions: {ready: false}, targetRef: {kind: Machine, name: x}}\n"
 		      "- {addresses: [10.0.0.4], conditions: {ready: false, serving: true, terminating: true}}"));
 
@@ -439,17 +491,22 @@ static void wrong_slices_are_refused_by_path(void **state)
 {
 	(void)state;
 	expect_refused(SLICE("endpoints: []"), "addressType: is missing");
-	expect_refused(SLICE("addressType: IPv4\nendpoints: [{addresses: []}]"), "endpoints[0].addresses: must be 1 to 100");
+	expect_refused(SLICE("addressType: IPv4\nendpoints: [{addresses: []}]"),
+		       "endpoints[0].addresses: must be 1 to 100");
 	expect_refused(SLICE("addressType: IPv4\nendpoints: [{}]"), "endpoints[0].addresses: must be 1 to 100");
-	expect_refused(SLICE("addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]"), "endpoints[0].addresses: \"10.0.0.1\" is not of");
+	expect_refused(SLICE("addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]"),
+		       "endpoints[0].addresses: \"10.0.0.1\" is not of");
 	expect_refused(SLICE("addressType: IPv4\nports: [{port: 0}]"), "ports[0].port: 0 is not a port");
 	expect_refused(SLICE("addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: 'yes'}}]"),
 		       "endpoints[0].conditions.ready: must be true or false");
-	expect_reported(SLICE("addressType: FQDN\nendpoints: [{addresses: [example.com]}]"), "addressType: FQDN is not supported");
+	expect_reported(SLICE("addressType: FQDN\nendpoints: [{addresses: [example.com]}]"),
+			"addressType: FQDN is not supported");
 	expect_reported(SLICE("addressType: IPv4\nports: [{name: all}]"), "ports[0].port: is missing");
-	expect_reported(SLICE("addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], colour: red}]"), "endpoints[0]: the field \"colour\"");
-	expect_reported("{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: a}, addressType: IPv4}",
-			"\"kubernetes.io/service-name\" is missing");
+	expect_reported(SLICE("addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], colour: red}]"),
+			"endpoints[0]: the field \"colour\"");
+	expect_reported(
+		"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: a}, addressType: IPv4}",
+		"\"kubernetes.io/service-name\" is missing");
 }
 
 /* --- NetworkPolicy --- */
@@ -485,7 +542,8 @@ static void a_full_network_policy_is_read(void **state)
 {
 	struct network_policy_object *policy = decode_fine(NETWORK_POLICY(
 		"\n"
-		"  podSelector: {matchLabels: {app: api}, matchExpressions: [{key: tier, operator: NotIn, values: [x, y]}, {key: z, operator: Exists}]}\n"
+		"  podSelector: {matchLabels: {app: api}, matchExpressions: [{key: tier, operator: NotIn, values: [x, "
+		"y]}, {key: z, operator: Exists}]}\n"
 		"  ingress:\n"
 		"  - from:\n"
 		"    - {podSelector: {}, namespaceSelector: {matchLabels: {team: a}}}\n"
@@ -504,7 +562,8 @@ static void a_full_network_policy_is_read(void **state)
 	assert_int_equal(policy->pod_selector.terms[2].operator, SELECTOR_EXISTS);
 	assert_int_equal(policy->rule_count[WEFT_INGRESS], 1);
 	assert_int_equal(rule->peer_count, 2);
-	assert_true(rule->peers[0].has_pod_selector && rule->peers[0].has_namespace_selector && !rule->peers[0].has_ip_block);
+	assert_true(rule->peers[0].has_pod_selector && rule->peers[0].has_namespace_selector &&
+		    !rule->peers[0].has_ip_block);
 	assert_int_equal(rule->peers[0].pod_selector.term_count, 0);
 	expect_cidr(&rule->peers[1].ip_block.cidr, "10.0.0.0/8");
 	expect_cidr(&rule->peers[1].ip_block.except[0], "10.1.0.0/16");
@@ -522,22 +581,33 @@ static void wrong_network_policies_are_refused_by_path(void **state)
 {
 	static const char *const cases[][2] = {
 		{ "{ingress: [{from: [{}]}]}", "spec.ingress[0].from[0]: must have a podSelector" },
-		{ "{ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}]}", "spec.ingress[0].from[0].ipBlock: must stand alone" },
-		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}", "spec.egress[0].to[0].ipBlock.cidr: \"10.0.0.0/33\"" },
-		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.1}}]}]}", "spec.egress[0].to[0].ipBlock.cidr: \"10.0.0.1\" has no length" },
+		{ "{ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}]}",
+		  "spec.ingress[0].from[0].ipBlock: must stand alone" },
+		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}",
+		  "spec.egress[0].to[0].ipBlock.cidr: \"10.0.0.0/33\"" },
+		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.1}}]}]}",
+		  "spec.egress[0].to[0].ipBlock.cidr: \"10.0.0.1\" has no length" },
 		{ "{egress: [{to: [{ipBlock: {}}]}]}", "spec.egress[0].to[0].ipBlock.cidr: is missing" },
-		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}]}", "spec.egress[0].to[0].ipBlock.except: [0]" },
-		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}]}", "spec.egress[0].to[0].ipBlock.except: [0]" },
-		{ "{egress: [{to: [{ipBlock: {cidr: '::/0', except: [10.0.0.0/8]}}]}]}", "spec.egress[0].to[0].ipBlock.except: [0]" },
+		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}]}",
+		  "spec.egress[0].to[0].ipBlock.except: [0]" },
+		{ "{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}]}",
+		  "spec.egress[0].to[0].ipBlock.except: [0]" },
+		{ "{egress: [{to: [{ipBlock: {cidr: '::/0', except: [10.0.0.0/8]}}]}]}",
+		  "spec.egress[0].to[0].ipBlock.except: [0]" },
 		{ "{egress: [{ports: [{endPort: 5}]}]}", "spec.egress[0].ports[0].endPort: needs a port" },
 		{ "{egress: [{ports: [{port: http, endPort: 5}]}]}", "spec.egress[0].ports[0].endPort: needs a port" },
-		{ "{egress: [{ports: [{port: 6, endPort: 5}]}]}", "spec.egress[0].ports[0].endPort: 5 must not be below port 6" },
+		{ "{egress: [{ports: [{port: 6, endPort: 5}]}]}",
+		  "spec.egress[0].ports[0].endPort: 5 must not be below port 6" },
 		{ "{egress: [{ports: [{port: 0}]}]}", "spec.egress[0].ports[0].port: 0 is not a port" },
 		{ "{policyTypes: [Both]}", "spec.policyTypes: \"Both\" must be Ingress or Egress" },
-		{ "{podSelector: {matchExpressions: [{key: a, operator: In}]}}", "spec.podSelector.matchExpressions[0].values: the operator In" },
-		{ "{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}", "spec.podSelector.matchExpressions[0].values" },
-		{ "{podSelector: {matchExpressions: [{key: a, operator: Gt}]}}", "spec.podSelector.matchExpressions[0].operator: \"Gt\"" },
-		{ "{podSelector: {matchExpressions: [{operator: In}]}}", "spec.podSelector.matchExpressions[0].key: is missing" },
+		{ "{podSelector: {matchExpressions: [{key: a, operator: In}]}}",
+		  "spec.podSelector.matchExpressions[0].values: the operator In" },
+		{ "{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}",
+		  "spec.podSelector.matchExpressions[0].values" },
+		{ "{podSelector: {matchExpressions: [{key: a, operator: Gt}]}}",
+		  "spec.podSelector.matchExpressions[0].operator: \"Gt\"" },
+		{ "{podSelector: {matchExpressions: [{operator: In}]}}",
+		  "spec.podSelector.matchExpressions[0].key: is missing" },
 		{ "null", "spec: is missing" },
 	};
 	char text[512];
@@ -581,7 +651,8 @@ static void a_full_authorization_policy_is_read(void **state)
 		"  action: DENY\n"
 		"  rules:\n"
 		"  - from:\n"
-		"    - source: {principals: ['spiffe://cluster.local/ns/a/sa/b', '*/sa/c'], notNamespaces: [x], ipBlocks: [10.0.0.1, 10.0.0.0/8]}\n"
+		"    - source: {principals: ['spiffe://cluster.local/ns/a/sa/b', '*/sa/c'], notNamespaces: [x], "
+		"ipBlocks: [10.0.0.1, 10.0.0.0/8]}\n"
 		"    - source: {serviceAccounts: [a/b], notRemoteIpBlocks: ['fd00::/8']}\n"
 		"    to: [{operation: {ports: ['80', '443'], notPorts: ['81']}}]\n"
 		"    when:\n"
@@ -624,19 +695,30 @@ static void wrong_authorization_policies_are_refused_by_path(void **state)
 		{ "{rules: [{from: []}]}", "spec.rules[0].from: must not be an empty list" },
 		{ "{rules: [{from: [{}]}]}", "spec.rules[0].from[0].source: is missing" },
 		{ "{rules: [{from: [{source: {}}]}]}", "spec.rules[0].from[0].source: must have at least one field" },
-		{ "{rules: [{from: [{source: {principals: []}}]}]}", "spec.rules[0].from[0].source: must have at least one field" },
-		{ "{rules: [{from: [{source: {principals: ['']}}]}]}", "spec.rules[0].from[0].source.principals[0]: must not be empty" },
-		{ "{rules: [{from: [{source: {ipBlocks: [x]}}]}]}", "spec.rules[0].from[0].source.ipBlocks[0]: \"x\" is not an address block" },
-		{ "{rules: [{from: [{source: {serviceAccounts: [a], namespaces: [b]}}]}]}", "spec.rules[0].from[0].source.serviceAccounts" },
-		{ "{rules: [{to: [{operation: {ports: [80]}}]}]}", "spec.rules[0].to[0].operation.ports: must be a list of strings (put" },
-		{ "{rules: [{to: [{operation: {ports: ['0']}}]}]}", "spec.rules[0].to[0].operation.ports[0]: \"0\" is not a port" },
-		{ "{rules: [{to: [{operation: {prots: ['80']}}]}]}", "spec.rules[0].to[0].operation: must have at least one field that Weft knows" },
+		{ "{rules: [{from: [{source: {principals: []}}]}]}",
+		  "spec.rules[0].from[0].source: must have at least one field" },
+		{ "{rules: [{from: [{source: {principals: ['']}}]}]}",
+		  "spec.rules[0].from[0].source.principals[0]: must not be empty" },
+		{ "{rules: [{from: [{source: {ipBlocks: [x]}}]}]}",
+		  "spec.rules[0].from[0].source.ipBlocks[0]: \"x\" is not an address block" },
+		{ "{rules: [{from: [{source: {serviceAccounts: [a], namespaces: [b]}}]}]}",
+		  "spec.rules[0].from[0].source.serviceAccounts" },
+		{ "{rules: [{to: [{operation: {ports: [80]}}]}]}",
+		  "spec.rules[0].to[0].operation.ports: must be a list of strings (put" },
+		{ "{rules: [{to: [{operation: {ports: ['0']}}]}]}",
+		  "spec.rules[0].to[0].operation.ports[0]: \"0\" is not a port" },
+		{ "{rules: [{to: [{operation: {prots: ['80']}}]}]}",
+		  "spec.rules[0].to[0].operation: must have at least one field that Weft knows" },
 		{ "{rules: [{when: [{values: [a]}]}]}", "spec.rules[0].when[0].key: is missing" },
 		{ "{rules: [{when: [{key: source.ip}]}]}", "spec.rules[0].when[0]: must have values or notValues" },
-		{ "{rules: [{when: [{key: source.ip, values: [x]}]}]}", "spec.rules[0].when[0].values: \"x\" is not an address block" },
-		{ "{rules: [{when: [{key: destination.port, values: [http]}]}]}", "spec.rules[0].when[0].values: \"http\" is not a port" },
-		{ "{rules: [{when: [{key: colour, values: [red]}]}]}", "spec.rules[0].when[0].key: \"colour\" is not a key" },
-		{ "{selector: {}, targetRefs: [{kind: Service, name: a}]}", "spec.selector: must not stand beside targetRefs" },
+		{ "{rules: [{when: [{key: source.ip, values: [x]}]}]}",
+		  "spec.rules[0].when[0].values: \"x\" is not an address block" },
+		{ "{rules: [{when: [{key: destination.port, values: [http]}]}]}",
+		  "spec.rules[0].when[0].values: \"http\" is not a port" },
+		{ "{rules: [{when: [{key: colour, values: [red]}]}]}",
+		  "spec.rules[0].when[0].key: \"colour\" is not a key" },
+		{ "{selector: {}, targetRefs: [{kind: Service, name: a}]}",
+		  "spec.selector: must not stand beside targetRefs" },
 	};
 	char text[512];
 
@@ -649,14 +731,17 @@ static void wrong_authorization_policies_are_refused_by_path(void **state)
 
 static void unknown_fields_of_authorization_policies_are_reported(void **state)
 {
-	struct authorization_policy_object *policy = decode_fine(AUTHORIZATION("{targetRefs: [{kind: Service, name: a}]}"));
+	struct authorization_policy_object *policy = decode_fine(
+		AUTHORIZATION("{targetRefs: [{kind: Service, name: a}]}"));
 
 	(void)state;
 	assert_true(policy->targets_services);
 	object_free(&policy->meta);
 	expect_reported(AUTHORIZATION("{colour: red}"), "spec: the field \"colour\"");
-	expect_reported(AUTHORIZATION("{rules: [{from: [{source: {principals: [a], colour: [red]}}]}]}"), "spec.rules[0].from[0].source: the field");
-	expect_reported("{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p, annotations: {istio.io/dry-run: maybe}}}",
+	expect_reported(AUTHORIZATION("{rules: [{from: [{source: {principals: [a], colour: [red]}}]}]}"),
+			"spec.rules[0].from[0].source: the field");
+	expect_reported("{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p, "
+			"annotations: {istio.io/dry-run: maybe}}}",
 			"neither true nor false");
 }
 
@@ -683,7 +768,8 @@ static void a_flood_of_unknown_fields_is_cut_short(void **state)
 static void peer_authentication_has_modes(void **state)
 {
 	struct peer_authentication_object *peer = decode_fine(
-		PEER_AUTHENTICATION("{selector: {matchLabels: {app: a}}, mtls: {mode: STRICT}, portLevelMtls: {80: {mode: DISABLE}, '443': {}}}"));
+		PEER_AUTHENTICATION("{selector: {matchLabels: {app: a}}, mtls: {mode: STRICT}, portLevelMtls: {80: "
+				    "{mode: DISABLE}, '443': {}}}"));
 
 	(void)state;
 	assert_int_equal(peer->mode, MTLS_STRICT);
@@ -695,7 +781,8 @@ static void peer_authentication_has_modes(void **state)
 	peer = decode_fine("{apiVersion: security.istio.io/v1beta1, kind: PeerAuthentication, metadata: {name: p}}");
 	assert_int_equal(peer->mode, MTLS_UNSET);
 	object_free(&peer->meta);
-	expect_refused(PEER_AUTHENTICATION("{mtls: {mode: ON}}"), "spec.mtls.mode: \"ON\" must be UNSET, DISABLE, PERMISSIVE or STRICT");
+	expect_refused(PEER_AUTHENTICATION("{mtls: {mode: ON}}"),
+		       "spec.mtls.mode: \"ON\" must be UNSET, DISABLE, PERMISSIVE or STRICT");
 	expect_refused(PEER_AUTHENTICATION("{portLevelMtls: {80: {}}}"), "spec.portLevelMtls: needs a selector");
 	expect_refused(PEER_AUTHENTICATION("{selector: {matchLabels: {a: b}}, portLevelMtls: {x: {}}}"),
 		       "spec.portLevelMtls[x]: \"x\" is not a port");

@@ -54,12 +54,14 @@ static void expect_failure(const char *text, int expected_line, const char *expe
 static void plain_scalars_follow_the_core_schema(void **state)
 {
 	(void)state;
-	expect_documents("[80, '80', \"80\", !!str 80, -1, 0x1F, 0o17, 1.5, 1e3, +3, 0.5]", "1 [80,\"80\",\"80\",\"80\",-1,31,15,1.5,1000,3,0.5]\n");
+	expect_documents("[80, '80', \"80\", !!str 80, -1, 0x1F, 0o17, 1.5, 1e3, +3, 0.5]",
+			 "1 [80,\"80\",\"80\",\"80\",-1,31,15,1.5,1000,3,0.5]\n");
 	expect_documents("[true, False, 'true', yes, no, on, ~, null, '', 'null']",
 			 "1 [true,false,\"true\",\"yes\",\"no\",\"on\",null,null,\"\",\"null\"]\n");
 	expect_documents("[1.2.3, 10.0.0.1, 1_000, 0x, -, 1e, .., 12:30]",
 			 "1 [\"1.2.3\",\"10.0.0.1\",\"1_000\",\"0x\",\"-\",\"1e\",\"..\",\"12:30\"]\n");
-	expect_documents("a:\nb: |\n  80\nc: >-\n  x\n  y\n80: !!int '7'\n", "1 {\"a\":null,\"b\":\"80\\n\",\"c\":\"x y\",\"80\":7}\n");
+	expect_documents("a:\nb: |\n  80\nc: >-\n  x\n  y\n80: !!int '7'\n",
+			 "1 {\"a\":null,\"b\":\"80\\n\",\"c\":\"x y\",\"80\":7}\n");
 }
 
 static void documents_come_one_by_one_with_their_lines(void **state)
@@ -68,7 +70,9 @@ static void documents_come_one_by_one_with_their_lines(void **state)
 	expect_documents("", "");
 	expect_documents("# nothing\n", "");
 	expect_documents("---\n---\na: 1\n---\n\n\nb: 2\n...\n", "3 {\"a\":1}\n7 {\"b\":2}\n");
-	expect_documents("\xef\xbb\xbf" "a: 1\n", "1 {\"a\":1}\n");
+	expect_documents("\xef\xbb\xbf"
+			 "a: 1\n",
+			 "1 {\"a\":1}\n");
 	expect_documents("{\"a\": 1}\n{\"b\":\n 2}\n\n{\"c\": 3}", "1 {\"a\":1}\n2 {\"b\":2}\n5 {\"c\":3}\n");
 	expect_documents("---\n{\"a\": 1}\n---\nb: 2\n", "2 {\"a\":1}\n4 {\"b\":2}\n");
 	expect_documents("{a: 1}\n---\n{\"b\": 2}\n", "1 {\"a\":1}\n3 {\"b\":2}\n");
@@ -129,7 +133,8 @@ static char *repeated(const char *head, const char *part, size_t times, const ch
 
 static void depth_and_expansion_are_bounded(void **state)
 {
-	char *open = repeated("", "[", 100, ""), *json = repeated("{\"a\":", "[", 100, ""), *closed = repeated(json, "]", 100, "}");
+	char *open = repeated("", "[", 100, ""), *json = repeated("{\"a\":", "[", 100, ""),
+	     *closed = repeated(json, "]", 100, "}");
 
 	(void)state;
 	expect_failure(open, 1, "deeper");

@@ -34,8 +34,9 @@ static void note(const struct object *old, const struct object *new, void *conte
 	struct log *log = context;
 	size_t length = strlen(log->text);
 
-	snprintf(log->text + length, sizeof(log->text) - length, "%s%s:%d>%d ", model_kind_name((old ? old : new)->kind),
-		 (old ? old : new)->name, old ? (int)old->digest : -1, new ? (int)new->digest : -1);
+	snprintf(log->text + length, sizeof(log->text) - length, "%s%s:%d>%d ",
+		 model_kind_name((old ? old : new)->kind), (old ? old : new)->name, old ? (int)old->digest : -1,
+		 new ? (int)new->digest : -1);
 }
 
 static int append_name(const struct object *object, void *context)
@@ -247,7 +248,8 @@ static void random_changes_leave_what_an_array_would_hold(void **state)
 
 		snprintf(name, sizeof(name), "p%d", which);
 		if (random() % 2) {
-			assert_int_equal(model_put(model, make(MODEL_POD, "a", name, digest)), digests[which] != digest);
+			assert_int_equal(model_put(model, make(MODEL_POD, "a", name, digest)),
+					 digests[which] != digest);
 			present += !digests[which];
 			digests[which] = digest;
 		} else {
@@ -271,7 +273,9 @@ static void random_changes_leave_what_an_array_would_hold(void **state)
 
 static struct selector_term term(const char *key, enum selector_operator operator, const char **values, size_t count)
 {
-	return (struct selector_term){ .key = intern(key), .operator = operator, .values = values, .value_count = count };
+	return (struct selector_term){
+		.key = intern(key), .operator = operator, .values = values, .value_count = count
+	};
 }
 
 static void selectors_match_as_kubernetes_says(void **state)
@@ -283,11 +287,16 @@ static void selectors_match_as_kubernetes_says(void **state)
 		struct selector_term term;
 		bool matches;
 	} cases[] = {
-		{ term("app", SELECTOR_IN, web, 2), true },	    { term("app", SELECTOR_IN, other, 1), false },
-		{ term("none", SELECTOR_IN, web, 2), false },	    { term("app", SELECTOR_NOT_IN, web, 2), false },
-		{ term("app", SELECTOR_NOT_IN, other, 1), true },   { term("none", SELECTOR_NOT_IN, web, 2), true },
-		{ term("tier", SELECTOR_EXISTS, NULL, 0), true },   { term("none", SELECTOR_EXISTS, NULL, 0), false },
-		{ term("tier", SELECTOR_DOES_NOT_EXIST, NULL, 0), false }, { term("none", SELECTOR_DOES_NOT_EXIST, NULL, 0), true },
+		{ term("app", SELECTOR_IN, web, 2), true },
+		{ term("app", SELECTOR_IN, other, 1), false },
+		{ term("none", SELECTOR_IN, web, 2), false },
+		{ term("app", SELECTOR_NOT_IN, web, 2), false },
+		{ term("app", SELECTOR_NOT_IN, other, 1), true },
+		{ term("none", SELECTOR_NOT_IN, web, 2), true },
+		{ term("tier", SELECTOR_EXISTS, NULL, 0), true },
+		{ term("none", SELECTOR_EXISTS, NULL, 0), false },
+		{ term("tier", SELECTOR_DOES_NOT_EXIST, NULL, 0), false },
+		{ term("none", SELECTOR_DOES_NOT_EXIST, NULL, 0), true },
 	};
 
 	(void)state;

@@ -27,7 +27,7 @@
 #define WAIT_SECONDS 10
 
 struct bench {
-	char root[64]; /* of the test */
+	char root[64];	/* of the test */
 	char path[128]; /* the watched directory */
 	struct event_base *base;
 	struct model *model;
@@ -57,7 +57,10 @@ static void write_to(const char *path, const char *text)
 	assert_int_equal(fclose(file), 0);
 }
 
-static void write_file(const struct bench *bench, const char *name, const char *text) { write_to(at(bench, name), text); }
+static void write_file(const struct bench *bench, const char *name, const char *text)
+{
+	write_to(at(bench, name), text);
+}
 
 static void remove_tree(const char *path)
 {
@@ -87,8 +90,9 @@ static const char *service(const char *name, int number)
 
 	turn = (turn + 1) % 4;
 	snprintf(texts[turn], sizeof(texts[turn]),
-		 "---\napiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: 10.0.0.%d, ports: [{port: 80}]}\n", name,
-		 number);
+		 "---\napiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: 10.0.0.%d, ports: "
+		 "[{port: 80}]}\n",
+		 name, number);
 	return texts[turn];
 }
 
@@ -140,7 +144,8 @@ static void on_timeout(evutil_socket_t descriptor, short what, void *context)
 }
 
 /* Runs the loop until the condition holds. */
-static void wait_until(struct bench *bench, bool (*holds)(struct bench *bench, const void *context), const void *context)
+static void wait_until(struct bench *bench, bool (*holds)(struct bench *bench, const void *context),
+		       const void *context)
 {
 	const struct timeval limit = { WAIT_SECONDS, 0 };
 	struct event *timer = evtimer_new(bench->base, on_timeout, bench);
@@ -162,7 +167,8 @@ struct expected {
 
 static int number_of(const struct bench *bench, const char *name)
 {
-	const struct service_object *object = (const struct service_object *)model_get(bench->model, MODEL_SERVICE, "default", name);
+	const struct service_object *object = (const struct service_object *)model_get(bench->model, MODEL_SERVICE,
+										       "default", name);
 	char text[ADDR_TEXT_MAX];
 
 	return object && object->cluster_ip_count ? atoi(strrchr(addr_format(object->cluster_ips, text), '.') + 1) : 0;
@@ -209,8 +215,11 @@ static void what_is_there_is_loaded_before_open_returns(void **state)
 
 	snprintf(two, sizeof(two), "%s%s", service("a", 1), service("b", 2));
 	write_file(bench, "two.yaml", two);
-	write_file(bench, "one.json", "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \"kind\": \"Service\","
-				      "\"metadata\": {\"name\": \"c\"}, \"spec\": {\"clusterIP\": \"10.0.0.3\", \"ports\": [{\"port\": 80}]}}]}");
+	write_file(bench, "one.json",
+		   "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \"kind\": "
+		   "\"Service\","
+		   "\"metadata\": {\"name\": \"c\"}, \"spec\": {\"clusterIP\": \"10.0.0.3\", \"ports\": [{\"port\": "
+		   "80}]}}]}");
 	write_file(bench, "other.yml", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}");
 	write_file(bench, ".hidden.yaml", service("hidden", 4));
 	write_file(bench, "notes.txt", "not a manifest");
@@ -357,14 +366,19 @@ static void of_a_file_that_was_never_right_the_right_objects_count(void **state)
 	struct bench *bench = *state;
 	char text[1024];
 
-	snprintf(text, sizeof(text), "%s%s%s%s", service("a", 1), service("b", 300), service("c", 301), service("a", 5));
+	snprintf(text, sizeof(text), "%s%s%s%s", service("a", 1), service("b", 300), service("c", 301),
+		 service("a", 5));
 	write_file(bench, "a.yaml", text);
 	open_source(bench);
 	assert_int_equal(number_of(bench, "a"), 1);
-	assert_true(problems_start_with(bench, "a.yaml:7: Service b: spec.clusterIP: \"10.0.0.300\" is not an IP address (and 2 more in this file)"));
+	assert_true(problems_start_with(
+		bench,
+		"a.yaml:7: Service b: spec.clusterIP: \"10.0.0.300\" is not an IP address (and 2 more in this file)"));
 	write_file(bench, "a.yaml", "");
 	wait_for_problems(bench, "");
-	write_file(bench, "a.yaml", "kind: List\napiVersion: v1\nitems: [{kind: Pod, apiVersion: v1, metadata: {name: x}}, {kind: Pod}]\n");
+	write_file(
+		bench, "a.yaml",
+		"kind: List\napiVersion: v1\nitems: [{kind: Pod, apiVersion: v1, metadata: {name: x}}, {kind: Pod}]\n");
 	wait_for_problems(bench, "a.yaml:1: items[1]: Pod: apiVersion: is missing");
 }
 
@@ -380,8 +394,9 @@ static void the_first_file_wins_and_the_second_takes_over(void **state)
 	assert_int_equal(number_of(bench, "a"), 2);
 	write_file(bench, "a.yaml", service("a", 1));
 	wait_for_service(bench, "a", 1);
-	assert_true(problems_start_with(bench, "b.yaml:2: Service default/a is in a.yaml too, which comes first: it is not taken from here\n"
-					       "c.yaml:2: Service default/a is in a.yaml too"));
+	assert_true(problems_start_with(
+		bench, "b.yaml:2: Service default/a is in a.yaml too, which comes first: it is not taken from here\n"
+		       "c.yaml:2: Service default/a is in a.yaml too"));
 	write_file(bench, "b.yaml", "]");
 	wait_for_problems(bench, "b.yaml:1: did not");
 	assert_int_equal(unlink(at(bench, "a.yaml")), 0);
@@ -544,22 +559,31 @@ static void write_service_files(const struct bench *bench, int number)
 
 	snprintf(name, sizeof(name), "service-%05d.json", number);
 	snprintf(text, sizeof(text),
-		 "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"service-%d\",\"namespace\":\"ns-%d\"},"
-		 "\"spec\":{\"clusterIP\":\"10.96.%d.%d\",\"selector\":{\"app\":\"service-%d\"},\"ports\":[{\"name\":\"http\",\"port\":80,\"targetPort\":8080}]}}",
+		 "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"service-%d\",\"namespace\":\"ns-"
+		 "%d\"},"
+		 "\"spec\":{\"clusterIP\":\"10.96.%d.%d\",\"selector\":{\"app\":\"service-%d\"},\"ports\":[{\"name\":"
+		 "\"http\",\"port\":80,\"targetPort\":8080}]}}",
 		 number, number % 100, number / 256, number % 256, number);
 	write_file(bench, name, text);
 	snprintf(name, sizeof(name), "slice-%05d.json", number);
-	length = snprintf(text, sizeof(text),
-			  "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"service-%d-x\",\"namespace\":\"ns-%d\","
-			  "\"labels\":{\"kubernetes.io/service-name\":\"service-%d\"}},\"addressType\":\"IPv4\",\"ports\":[{\"name\":\"http\",\"port\":8080}],"
-			  "\"endpoints\":[",
-			  number, number % 100, number);
+	length = snprintf(
+		text, sizeof(text),
+		"{\"apiVersion\":\"discovery.k8s.io/"
+		"v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"service-%d-x\",\"namespace\":\"ns-%d\","
+		"\"labels\":{\"kubernetes.io/"
+		"service-name\":\"service-%d\"}},\"addressType\":\"IPv4\",\"ports\":[{\"name\":\"http\",\"port\":8080}]"
+		","
+		"\"endpoints\":[",
+		number, number % 100, number);
 	for (int i = 0; i < 10; i++)
 		length += snprintf(text + length, sizeof(text) - (size_t)length,
-				   "%s{\"addresses\":[\"10.%d.%d.%d\"],\"conditions\":{\"ready\":true,\"serving\":true,\"terminating\":false},"
-				   "\"nodeName\":\"node-%d\",\"zone\":\"zone-%d\",\"targetRef\":{\"kind\":\"Pod\",\"namespace\":\"ns-%d\",\"name\":"
+				   "%s{\"addresses\":[\"10.%d.%d.%d\"],\"conditions\":{\"ready\":true,\"serving\":true,"
+				   "\"terminating\":false},"
+				   "\"nodeName\":\"node-%d\",\"zone\":\"zone-%d\",\"targetRef\":{\"kind\":\"Pod\","
+				   "\"namespace\":\"ns-%d\",\"name\":"
 				   "\"service-%d-5d4f8c7b6-x%d\"}}",
-				   i ? "," : "", 128 + i, number / 256, number % 256, number % 200, number % 3, number % 100, number, i);
+				   i ? "," : "", 128 + i, number / 256, number % 256, number % 200, number % 3,
+				   number % 100, number, i);
 	snprintf(text + length, sizeof(text) - (size_t)length, "]}");
 	write_file(bench, name, text);
 }
@@ -589,8 +613,8 @@ static void ten_thousand_services_are_loaded(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	open_source(bench);
 	getrusage(RUSAGE_SELF, &usage);
-	print_message("%d services, %d endpoints: %.0f ms, %ld KiB resident more, peak %ld KiB\n", services, services * 10,
-		      milliseconds_since(&start), resident_kilobytes() - before, usage.ru_maxrss);
+	print_message("%d services, %d endpoints: %.0f ms, %ld KiB resident more, peak %ld KiB\n", services,
+		      services * 10, milliseconds_since(&start), resident_kilobytes() - before, usage.ru_maxrss);
 	assert_int_equal(model_count(bench->model, MODEL_SERVICE), services);
 	assert_int_equal(model_count(bench->model, MODEL_ENDPOINT_SLICE), services);
 }

@@ -59,7 +59,9 @@ static void write_file(const struct bench *bench, int file, const struct said *s
 	assert_non_null(stream);
 	for (int i = 0; i < OBJECTS; i++)
 		if (said->numbers[i])
-			fprintf(stream, "---\n{apiVersion: v1, kind: Service, metadata: {name: s%d}, spec: {clusterIP: 10.0.0.%d, ports: [{port: 80}]}}\n",
+			fprintf(stream,
+				"---\n{apiVersion: v1, kind: Service, metadata: {name: s%d}, spec: {clusterIP: "
+				"10.0.0.%d, ports: [{port: 80}]}}\n",
 				i, said->numbers[i]);
 	fputs(tail, stream);
 	assert_int_equal(fclose(stream), 0);
@@ -105,7 +107,8 @@ static void compare(const struct bench *bench, size_t broken)
 
 static void the_first_file_that_has_an_object_decides(void **state)
 {
-	static const char *const broken_tails[] = { "---\n{apiVersion: v1}\n", "---\n[\n", "---\n{apiVersion: v1, kind: Pod}\n" };
+	static const char *const broken_tails[] = { "---\n{apiVersion: v1}\n", "---\n[\n",
+						    "---\n{apiVersion: v1, kind: Pod}\n" };
 	struct bench *bench = *state;
 	bool broken[FILES] = { false }, known[FILES] = { false };
 
