@@ -59,7 +59,31 @@ static int port_item(struct decoder *decoder, const cJSON *json, void *item)
 #define DECODE_LIST(decoder, field, json, item, list)                                                                  \
 	DECODE_ARRAY(decoder, field, json, item, (list).items, (list).count)
 
-/* Whether any of the fields is given and not empty. What follows where they are of HTTP, compile/ knows and reports. */
+/* A rule that asks for what L4 cannot see: as a DENY it matches without that, as an ALLOW it never matches. */
+static void report_http(struct decoder *decoder, const char *field)
+{
+	const struct authorization_policy_object *policy = decoder->object;
+
+	decode_report(decoder, field, "cannot be decided below HTTP: %s",
+		      policy->action == AUTHORIZE_ALLOW ? "the rule never matches"
+							: "the rule matches as if this were not there");
+}
+
+/* Whether any of the fields, which are of HTTP, is given and not empty; reports those that are. */
+static bool any_http(struct decoder *decoder, const struct field *fields, const cJSON *const *values, size_t count)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!cJSON_GetArraySize(values[i]))
+			continue;
+		report_http(decoder, fields[i].name);
+		any = true;
+	}
+	return any;
+}
+
+/* Whether any of the fields is given and not empty. */
 static bool any_given(const cJSON *const *values, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -164,7 +188,8 @@ static int from_item(struct decoder *decoder, const cJSON *json, void *item)
 	if ((values[ACCOUNTS] || values[NOT_ACCOUNTS]) &&
 	    (values[PRINCIPALS] || values[NOT_PRINCIPALS] || values[NAMESPACES] || values[NOT_NAMESPACES]))
 		return decode_fail(decoder, "serviceAccounts", "must not stand beside principals or namespaces");
-	source->http_fields = any_given(values + SOURCE_HTTP, SOURCE_FIELDS - SOURCE_HTTP);
+	source->http_fields = any_http(decoder, source_fields + SOURCE_HTTP, values + SOURCE_HTTP,
+				       SOURCE_FIELDS - SOURCE_HTTP);
 	error = source_names(decoder, values, source);
 	return error < 0 ? error : source_blocks(decoder, values, source);
 }
@@ -206,7 +231,7 @@ static int to_item(struct decoder *decoder, const cJSON *json, void *item)
 	if (!any_given(values, OPERATION_FIELDS))
 		return decode_fail(decoder, NULL,
 				   "must have at least one field that Weft knows, and that is not empty");
-	operation->http_fields = any_given(values + HTTP, OPERATION_FIELDS - HTTP);
+	operation->http_fields = any_http(decoder, fields + HTTP, values + HTTP, OPERATION_FIELDS - HTTP);
 	error = DECODE_LIST(decoder, "ports", values[PORTS], port_item, operation->ports);
 	return error < 0 ? error : DECODE_LIST(decoder, "notPorts", values[NOT_PORTS], port_item, operation->not_ports);
 }
@@ -320,6 +345,7 @@ static int when_item(struct decoder *decoder, const cJSON *json, void *item)
 	}
 	if (!is_other_key(key))
 		return decode_fail(decoder, "key", "\"%.80s\" is not a key of conditions", key);
+	report_http(decoder, key);
 	return 0;
 }
 
@@ -402,6 +428,9 @@ static int authorization_spec(struct decoder *decoder, const cJSON *json)
 	policy->targets_services = values[TARGET] || cJSON_GetArraySize(values[TARGETS]);
 	if (policy->targets_services && values[SELECTOR])
 		return decode_fail(decoder, "selector", "must not stand beside targetRefs");
+	if (policy->targets_services)
+		decode_report(decoder, "targetRefs",
+			      "is not supported at L4: the policy is not applied; use a selector");
 	if (action != AUTHORIZE_ALLOW && !cJSON_GetArraySize(values[RULES]))
 		return decode_fail(
 			decoder, "rules",

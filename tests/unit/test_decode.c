@@ -729,14 +729,18 @@ static void wrong_authorization_policies_are_refused_by_path(void **state)
 	}
 }
 
-static void unknown_fields_of_authorization_policies_are_reported(void **state)
+static void what_l4_cannot_decide_is_reported(void **state)
 {
-	struct authorization_policy_object *policy = decode_fine(
-		AUTHORIZATION("{targetRefs: [{kind: Service, name: a}]}"));
-
 	(void)state;
-	assert_true(policy->targets_services);
-	object_free(&policy->meta);
+	expect_reported(AUTHORIZATION("{rules: [{to: [{operation: {ports: ['80'], methods: [GET]}}]}]}"),
+			"spec.rules[0].to[0].operation.methods: cannot be decided below HTTP: the rule never matches");
+	expect_reported(AUTHORIZATION("{action: DENY, rules: [{to: [{operation: {paths: [/a]}}]}]}"),
+			"spec.rules[0].to[0].operation.paths: cannot be decided below HTTP: the rule matches as if");
+	expect_reported(AUTHORIZATION("{rules: [{from: [{source: {requestPrincipals: ['*']}}]}]}"),
+			"spec.rules[0].from[0].source.requestPrincipals");
+	expect_reported(AUTHORIZATION("{rules: [{when: [{key: 'request.headers[a]', values: [b]}]}]}"),
+			"spec.rules[0].when[0].request.headers[a]");
+	expect_reported(AUTHORIZATION("{targetRefs: [{kind: Service, name: a}]}"), "spec.targetRefs: is not supported");
 	expect_reported(AUTHORIZATION("{colour: red}"), "spec: the field \"colour\"");
 	expect_reported(AUTHORIZATION("{rules: [{from: [{source: {principals: [a], colour: [red]}}]}]}"),
 			"spec.rules[0].from[0].source: the field");
@@ -822,7 +826,7 @@ int main(void)
 		cmocka_unit_test(empty_authorization_policies_deny_or_allow_all),
 		cmocka_unit_test(a_full_authorization_policy_is_read),
 		cmocka_unit_test(wrong_authorization_policies_are_refused_by_path),
-		cmocka_unit_test(unknown_fields_of_authorization_policies_are_reported),
+		cmocka_unit_test(what_l4_cannot_decide_is_reported),
 		cmocka_unit_test(a_flood_of_unknown_fields_is_cut_short),
 		cmocka_unit_test(peer_authentication_has_modes),
 	};
