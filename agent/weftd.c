@@ -284,12 +284,13 @@ static int open_rooms(struct agent *agent)
 		result = compile_new(&agent->compile, agent->model, &options);
 	if (result == 0)
 		result = node_new(&agent->node, agent->base, bound, agent);
-	if (result == 0)
-		result = telemetry_open(&agent->telemetry, agent);
 	if (result < 0) {
 		log_error("starting: %s", strerror(-result));
 		return result;
 	}
+	result = telemetry_open(&agent->telemetry, agent); /* which says itself what is wrong */
+	if (result < 0)
+		return result;
 	node_watch_host(agent->node, host_changed, agent);
 	model_watch(agent->model, pod_changed, agent);
 	host_changed(agent);

@@ -6,6 +6,7 @@
 #include "context.h"
 
 #define NEARLY_FULL 0.9
+#define REPORTS_SHOWN 10
 #define RETRY_MILLISECONDS 200
 
 static void print_line(const char *name, const char *text) { printf("%-14s %s\n", name, text); }
@@ -41,13 +42,24 @@ static void print_source(const struct context *context, const cJSON *status)
 		       json_number(item, "line"), json_text(item, "reason"));
 }
 
+/* The first of them; the rest would push everything else off the screen. */
 static void print_reports(const struct context *context, const cJSON *status)
 {
-	int count = cJSON_GetArraySize(json_at(status, "reports"));
+	const cJSON *reports = json_at(status, "reports"), *report;
+	int count = cJSON_GetArraySize(reports), shown = 0;
 
 	if (count)
-		printf("%-14s %s‼%s %d parts of objects are not honoured: meshctl check names them\n", "Reports",
-		       tint(context, TINT_WARN), tint(context, TINT_NONE), count);
+		printf("%-14s %d parts of objects are not honoured%s\n", "Reports", count,
+		       count > REPORTS_SHOWN ? "; meshctl check names them all" : "");
+	cJSON_ArrayForEach(report, reports) {
+		const char *namespace = json_text(report, "namespace");
+
+		if (shown++ == REPORTS_SHOWN)
+			break;
+		printf("  %s‼%s %s %s%s%s: %s\n", tint(context, TINT_WARN), tint(context, TINT_NONE), json_text(report, "kind"),
+		       namespace ? namespace : "", namespace && *namespace ? "/" : "", json_text(report, "name"),
+		       json_text(report, "text"));
+	}
 }
 
 static void print_programs(const cJSON *status)
@@ -71,7 +83,7 @@ static void print_maps(const struct context *context, const cJSON *status)
 		bool full = json_true(map, "is_full");
 
 		count++;
-		if (!full && entries < capacity * NEARLY_FULL)
+		if (!full && (!capacity || entries < capacity * NEARLY_FULL)) /* storage in sockets has no capacity */
 			continue;
 		findings++;
 		printf("%-14s %s%s%s %s is %s: %.0f of %.0f entries", "Maps", tint(context, full ? TINT_BAD : TINT_WARN),

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
-#include <event2/listener.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +154,7 @@ int api_open(struct api **ret, const struct agent *agent)
 
 	if (!api)
 		return -ENOMEM;
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of its connection */
 	api->agent = agent;
 	error = set_path(api);
 	if (!error)

@@ -70,7 +70,7 @@ static void check_maps(cJSON *array, const struct agent *agent)
 		bool full = cJSON_IsTrue(cJSON_GetObjectItem(map, "is_full"));
 		char hint[160];
 
-		if (!full && entries * 100 < capacity * NEARLY_FULL_PERCENT)
+		if (!full && (!capacity || entries * 100 < capacity * NEARLY_FULL_PERCENT)) /* sockets have no capacity */
 			continue;
 		findings++;
 		snprintf(hint, sizeof(hint), "start weftd with a larger --%.60s; what is loaded keeps working meanwhile",

@@ -89,8 +89,13 @@ static void forget(struct flow_stream *stream)
 
 static void on_closed(struct evhttp_connection *connection, void *context)
 {
+	struct flow_stream *stream = context;
+	struct evhttp_request *http = stream->http;
+
 	(void)connection;
-	forget(context);
+	forget(stream);
+	/* libevent took the unfinished request off the connection before (evhttp_connection_incoming_fail): this frees it */
+	evhttp_send_reply_end(http);
 }
 
 static void follow(struct flow_stream *stream)

@@ -152,8 +152,10 @@ static void write_measures(cJSON *flow, const struct flow *record)
 
 static void write_event_type(cJSON *flow, const struct flow *record)
 {
-	cJSON *type = cJSON_AddObjectToObject(flow, "event_type");
+	cJSON *type = record->type ? cJSON_AddObjectToObject(flow, "event_type") : NULL;
 
+	if (!type) /* a replayed record of another mesh has none */
+		return;
 	cJSON_AddNumberToObject(type, "type", record->type);
 	cJSON_AddStringToObject(type, "name", flow_type_name(record->type));
 }

@@ -6,6 +6,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,7 @@ static int open_metrics(struct telemetry *telemetry)
 		log_error("--metrics-address=%s: must be HOST:PORT, such as 127.0.0.1:15020 or [::1]:15020", address);
 		return -EINVAL;
 	}
+	signal(SIGPIPE, SIG_IGN); /* a scraper that goes away is an error of its connection */
 	telemetry->metrics = evhttp_new(telemetry->agent->base);
 	if (!telemetry->metrics)
 		return -ENOMEM;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,6 +311,7 @@ int fixture_run(struct fixture *fixture, char *output, size_t size, const char *
 		setenv("WEFT_SOCKET", socket, 1);
 		setenv("MESHCTL", BPF_OBJECTS "/../meshctl", 1);
 		setenv("TZ", "UTC", 1);
+		signal(SIGPIPE, SIG_DFL);
 		if (!freopen(path, "w", stdout) || dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
 			_exit(126);
 		execl("/bin/sh", "sh", "-c", command, NULL);
