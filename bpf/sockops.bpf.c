@@ -30,20 +30,14 @@ static __always_inline void watch_states(struct bpf_sock_ops *ctx)
 		count_error(WEFT_PLACE_SOCKOPS_FLAGS);
 }
 
-/* NULL when the socket did not go through a service; a backend that has just been taken away is counted. */
+/* NULL when the socket did not go through a service, or its backend was taken away since. */
 static __always_inline struct weft_backend *backend_of(const struct weft_socket *socket)
 {
 	struct weft_backend_key key = {
 		.addr = socket->backend_addr, .port = socket->backend_port, .protocol = socket->protocol
 	};
-	struct weft_backend *backend;
 
-	if (!(socket->flags & WEFT_SOCKET_TRANSLATED))
-		return 0;
-	backend = bpf_map_lookup_elem(&weft_backends, &key);
-	if (!backend)
-		count_error(WEFT_PLACE_BACKEND_STATE);
-	return backend;
+	return socket->flags & WEFT_SOCKET_TRANSLATED ? bpf_map_lookup_elem(&weft_backends, &key) : 0;
 }
 
 /* Exponentially weighted mean, weight 1/8; the first sample is the mean. Two CPUs at once may lose a sample: no harm. */
@@ -65,8 +59,11 @@ static __always_inline void backend_opened(const struct weft_socket *socket)
 {
 	struct weft_backend *backend = backend_of(socket);
 
-	if (!backend)
+	if (!backend) {
+		if (socket->flags & WEFT_SOCKET_TRANSLATED)
+			count_error(WEFT_PLACE_BACKEND_STATE);
 		return;
+	}
 	count(&backend->opened, 1);
 	count(&backend->active, 1);
 	backend->last_used = socket->established;
