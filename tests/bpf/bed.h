@@ -532,7 +532,14 @@ static inline struct name peer_of(int fd)
 }
 
 /* What the programs remember of a socket. */
-static inline bool state_of(int fd, struct weft_socket *state) { return get("weft_sockets", &fd, state); }
+static inline bool state_of(int fd, struct weft_socket *state)
+{
+	socklen_t size = sizeof(uint64_t);
+	uint64_t cookie;
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size), 0);
+	return get("weft_sockets", &cookie, state);
+}
 
 /* --- a whole bed --- */
 
