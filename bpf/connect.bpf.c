@@ -172,7 +172,7 @@ static __always_inline bool permit(struct attempt *attempt)
 /* The connection that the socket had before, if any, is none any more. */
 static __always_inline void forget(struct bpf_sock_addr *ctx)
 {
-	struct weft_socket *socket = ctx->sk ? bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, 0) : 0;
+	struct weft_socket *socket = socket_find(bpf_get_socket_cookie(ctx));
 
 	if (!socket)
 		return;
@@ -180,30 +180,25 @@ static __always_inline void forget(struct bpf_sock_addr *ctx)
 	socket->opened = 0;
 }
 
-static __always_inline struct weft_socket *socket_make(struct bpf_sock_addr *ctx)
+/* A UDP socket may have sent datagrams to services before it was connected. */
+static __always_inline __u8 flags_kept(__u64 cookie, __u8 protocol)
 {
-	struct weft_socket *socket =
-		ctx->sk ? bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+	const struct weft_socket *before = protocol == IPPROTO_UDP ? socket_find(cookie) : 0;
 
-	if (!socket)
-		count_error(WEFT_PLACE_SOCKET_STORAGE);
-	return socket;
+	return before ? before->flags & WEFT_SOCKET_UDP_PEERS : 0;
 }
 
 /* What recvmsg(), getpeername() and the callbacks of TCP will need to know. */
 static __always_inline void remember(struct bpf_sock_addr *ctx, const struct attempt *attempt)
 {
-	struct weft_socket *socket = socket_make(ctx);
-
-	if (!socket)
-		return;
-	*socket = (struct weft_socket){
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct weft_socket socket = {
 		.service_addr = attempt->asked.addr,
 		.service_port = attempt->asked.port,
 		.backend_addr = attempt->to.addr,
 		.backend_port = attempt->to.port,
 		.protocol = attempt->to.protocol,
-		.flags = (attempt->translated ? WEFT_SOCKET_TRANSLATED : 0) | (socket->flags & WEFT_SOCKET_UDP_PEERS),
+		.flags = (attempt->translated ? WEFT_SOCKET_TRANSLATED : 0) | flags_kept(cookie, attempt->to.protocol),
 		.service_id = attempt->service_id,
 		.rule = attempt->decision.rule,
 		.identity = attempt->identity,
@@ -212,6 +207,21 @@ static __always_inline void remember(struct bpf_sock_addr *ctx, const struct att
 		.netns_cookie = attempt->netns_cookie,
 		.pid = bpf_get_current_pid_tgid() >> 32,
 	};
+
+	socket_put(cookie, &socket);
+}
+
+static __always_inline bool note_peers(__u64 cookie, const struct attempt *attempt)
+{
+	struct weft_socket *known = socket_find(cookie);
+	struct weft_socket socket = {
+		.protocol = IPPROTO_UDP, .flags = WEFT_SOCKET_UDP_PEERS, .netns_cookie = attempt->netns_cookie
+	};
+
+	if (!known)
+		return socket_put(cookie, &socket);
+	known->flags |= WEFT_SOCKET_UDP_PEERS;
+	return true;
 }
 
 /* Which service was asked for, for the reply on a socket that is not connected. */
@@ -228,15 +238,11 @@ static __always_inline void remember_peer(struct bpf_sock_addr *ctx, const struc
 		.service_id = attempt->service_id,
 	};
 	const struct weft_udp_peer *known = bpf_map_lookup_elem(&weft_udp_peers, &key);
-	struct weft_socket *socket;
 
 	if (known && addr_equal(&known->addr, &peer.addr) && known->port == peer.port)
 		return;
-	socket = socket_make(ctx);
-	if (!socket)
-		return;
-	socket->flags |= WEFT_SOCKET_UDP_PEERS;
-	if (bpf_map_update_elem(&weft_udp_peers, &key, &peer, BPF_ANY))
+	if (note_peers(key.socket_cookie, attempt) &&
+	    bpf_map_update_elem(&weft_udp_peers, &key, &peer, BPF_ANY))
 		count_error(WEFT_PLACE_UDP_PEER_INSERT);
 }
 
@@ -321,8 +327,10 @@ static __always_inline void endpoint6_set(struct bpf_sock_addr *ctx, const struc
 /* Where a datagram or a connected socket's peer seems to come from: the service, if the program had asked for one. */
 static __noinline int restore(struct bpf_sock_addr *ctx, struct weft_service_key *from)
 {
-	struct weft_socket *socket = ctx->sk ? bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, 0) : 0;
-	struct weft_udp_peer_key key = { .addr = from->addr, .port = from->port };
+	struct weft_udp_peer_key key = {
+		.socket_cookie = bpf_get_socket_cookie(ctx), .addr = from->addr, .port = from->port
+	};
+	struct weft_socket *socket = socket_find(key.socket_cookie);
 	const struct weft_udp_peer *peer;
 
 	if (!socket)
@@ -335,7 +343,6 @@ static __noinline int restore(struct bpf_sock_addr *ctx, struct weft_service_key
 	}
 	if (!(socket->flags & WEFT_SOCKET_UDP_PEERS))
 		return 0;
-	key.socket_cookie = bpf_get_socket_cookie(ctx);
 	peer = bpf_map_lookup_elem(&weft_udp_peers, &key);
 	if (!peer)
 		return 0;
@@ -367,3 +374,17 @@ SEC("cgroup/recvmsg4") int recvmsg4(struct bpf_sock_addr *ctx) { RESTORE(4); }
 SEC("cgroup/recvmsg6") int recvmsg6(struct bpf_sock_addr *ctx) { RESTORE(6); }
 SEC("cgroup/getpeername4") int getpeername4(struct bpf_sock_addr *ctx) { RESTORE(4); }
 SEC("cgroup/getpeername6") int getpeername6(struct bpf_sock_addr *ctx) { RESTORE(6); }
+
+/*
+ * The end of a socket's life. A TCP connection may outlive it, and sockops sees that one's end; what is left here are UDP, and
+ * TCP sockets whose connect() came to nothing before the first packet.
+ */
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+
+	if ((ctx->protocol != IPPROTO_TCP || ctx->state == BPF_TCP_CLOSE) && socket_find(cookie))
+		bpf_map_delete_elem(&weft_sockets, &cookie);
+	return 1;
+}

@@ -27,7 +27,7 @@ int report_tcp(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sock = ctx->sk_common;
 	struct tcp_sock *tcp = sock ? bpf_skc_to_tcp_sock(sock) : 0;
-	struct weft_socket *socket = tcp ? bpf_sk_storage_get(&weft_sockets, tcp, 0, 0) : 0;
+	struct weft_socket *socket = tcp ? socket_find(bpf_get_socket_cookie(tcp)) : 0;
 	struct tcp_state state;
 
 	if (!socket || !(socket->flags & WEFT_SOCKET_COUNTED))
@@ -52,7 +52,7 @@ SEC("iter/udp")
 int list_udp(struct bpf_iter__udp *ctx)
 {
 	struct udp_sock *udp = ctx->udp_sk;
-	struct weft_socket *socket = udp ? bpf_sk_storage_get(&weft_sockets, udp, 0, 0) : 0;
+	struct weft_socket *socket = udp ? socket_find(bpf_get_socket_cookie(udp)) : 0;
 	struct weft_udp_socket record = {};
 	struct sock_common *sock;
 

@@ -9,7 +9,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline struct weft_socket *state_of(struct bpf_sock_ops *ctx)
 {
-	return ctx->sk ? bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, 0) : 0;
+	return socket_find(bpf_get_socket_cookie(ctx));
 }
 
 static __always_inline bool read_tcp(struct bpf_sock_ops *ctx, struct tcp_state *state)
@@ -30,20 +30,14 @@ static __always_inline void watch_states(struct bpf_sock_ops *ctx)
 		count_error(WEFT_PLACE_SOCKOPS_FLAGS);
 }
 
-/* NULL when the socket did not go through a service; a backend that has just been taken away is counted. */
+/* NULL when the socket did not go through a service, or its backend was taken away since. */
 static __always_inline struct weft_backend *backend_of(const struct weft_socket *socket)
 {
 	struct weft_backend_key key = {
 		.addr = socket->backend_addr, .port = socket->backend_port, .protocol = socket->protocol
 	};
-	struct weft_backend *backend;
 
-	if (!(socket->flags & WEFT_SOCKET_TRANSLATED))
-		return 0;
-	backend = bpf_map_lookup_elem(&weft_backends, &key);
-	if (!backend)
-		count_error(WEFT_PLACE_BACKEND_STATE);
-	return backend;
+	return socket->flags & WEFT_SOCKET_TRANSLATED ? bpf_map_lookup_elem(&weft_backends, &key) : 0;
 }
 
 /* Exponentially weighted mean, weight 1/8; the first sample is the mean. Two CPUs at once may lose a sample: no harm. */
@@ -52,21 +46,23 @@ static __always_inline void mean_add(__u64 *mean, __u64 sample)
 	*mean = *mean ? *mean - (*mean >> 3) + (sample >> 3) : sample;
 }
 
-static __always_inline void count_opened(struct weft_socket *socket)
+static __always_inline void count_opened(const struct weft_socket *socket)
 {
 	struct weft_traffic *traffic = socket_traffic(socket, WEFT_REASON_NONE);
 
 	if (traffic)
 		count(&traffic->opened, 1);
-	socket->flags |= WEFT_SOCKET_COUNTED;
 }
 
 static __always_inline void backend_opened(const struct weft_socket *socket)
 {
 	struct weft_backend *backend = backend_of(socket);
 
-	if (!backend)
+	if (!backend) {
+		if (socket->flags & WEFT_SOCKET_TRANSLATED)
+			count_error(WEFT_PLACE_BACKEND_STATE);
 		return;
+	}
 	count(&backend->opened, 1);
 	count(&backend->active, 1);
 	backend->last_used = socket->established;
@@ -96,6 +92,7 @@ static __always_inline void connected(struct bpf_sock_ops *ctx)
 	if (!socket || !socket->opened || socket->flags & WEFT_SOCKET_COUNTED || !read_tcp(ctx, &state))
 		return;
 	socket->established = bpf_ktime_get_ns();
+	socket->flags |= WEFT_SOCKET_COUNTED;
 	count_opened(socket);
 	backend_opened(socket);
 	record_established(ctx, socket, &state, WEFT_EVENT_CONNECT);
@@ -128,29 +125,29 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 {
 	__u64 netns_cookie = bpf_get_netns_cookie(ctx);
 	const struct weft_workload *workload;
-	struct weft_socket *socket;
+	struct weft_socket socket;
 	struct tcp_state state;
 
 	if (!bpf_map_lookup_elem(&weft_workloads, &netns_cookie) || !read_tcp(ctx, &state))
 		return;
 	workload = server_of(netns_cookie, &state);
-	if (!workload || !ctx->sk)
+	if (!workload)
 		return;
-	socket = bpf_sk_storage_get(&weft_sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!socket) {
-		count_error(WEFT_PLACE_SOCKET_STORAGE);
+	socket = (struct weft_socket){
+		.flags = WEFT_SOCKET_SERVER | WEFT_SOCKET_COUNTED,
+		.protocol = IPPROTO_TCP,
+		.netns_cookie = netns_cookie,
+		.local_identity = workload->identity[newer_buffer(buffers_now())],
+		.identity = identity_now(&state.remote_addr),
+		.rule = rule_of_accept(&state),
+		.opened = bpf_ktime_get_ns(),
+	};
+	socket.established = socket.opened;
+	if (!socket_put(bpf_get_socket_cookie(ctx), &socket))
 		return;
-	}
-	socket->flags = WEFT_SOCKET_SERVER;
-	socket->protocol = IPPROTO_TCP;
-	socket->netns_cookie = netns_cookie;
-	socket->local_identity = workload->identity[newer_buffer(buffers_now())];
-	socket->identity = identity_now(&state.remote_addr);
-	socket->rule = rule_of_accept(&state);
-	socket->opened = socket->established = bpf_ktime_get_ns();
 	watch_states(ctx);
-	count_opened(socket);
-	record_established(ctx, socket, &state, WEFT_EVENT_ACCEPT);
+	count_opened(&socket);
+	record_established(ctx, &socket, &state, WEFT_EVENT_ACCEPT);
 }
 
 /* A connection that never stood counts as opened and closed, so that the difference stays what is open. */
@@ -207,10 +204,10 @@ static __always_inline void closed(struct bpf_sock_ops *ctx, struct weft_socket 
 	event_submit(event);
 }
 
-/* The state is of this connection alone: the same socket may connect again, to somewhere that is none of ours. */
 static __always_inline void ended(struct bpf_sock_ops *ctx)
 {
-	struct weft_socket *socket = state_of(ctx);
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct weft_socket *socket = socket_find(cookie);
 	struct tcp_state state;
 
 	if (!socket || !socket->opened || !read_tcp(ctx, &state))
@@ -219,8 +216,7 @@ static __always_inline void ended(struct bpf_sock_ops *ctx)
 		closed(ctx, socket, &state);
 	else
 		failed(ctx, socket, &state);
-	socket->opened = 0;
-	socket->flags = 0;
+	bpf_map_delete_elem(&weft_sockets, &cookie);
 }
 
 SEC("sockops")

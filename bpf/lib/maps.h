@@ -72,12 +72,8 @@ WEFT_LRU(weft_udp_peers, struct weft_udp_peer_key, struct weft_udp_peer, 65536);
 WEFT_LRU(weft_fragments, struct weft_fragment_key, struct weft_fragment, 8192);
 WEFT_LRU(weft_denials, struct weft_denial_key, __u64, 4096);
 WEFT_HASH(weft_conntrack, struct weft_conn_key, struct weft_conn, 262144);
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct weft_socket);
-} weft_sockets SEC(".maps");
+/* not a socket storage: making one costs several times as much, because the kernel accounts each to the process's cgroup */
+WEFT_HASH(weft_sockets, __u64, struct weft_socket, 262144);
 
 /* telemetry */
 struct {

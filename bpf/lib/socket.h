@@ -3,13 +3,26 @@
 #define WEFT_LIB_SOCKET_H
 /*
  * The state of a socket and what is counted and recorded from it. Written by connect() and accept, in weft_sockets: a socket
- * without state is none of ours, so the programs that run for every socket of the machine find that out with one look.
+ * without state is none of ours, so the programs that run for every socket of the machine find that out with one look-up.
  *
  * All of it happens under the lock of the socket: the callbacks of sockops run with it, and so do the socket iterators
  * (bpf_iter_tcp_seq_show() in net/ipv4/tcp_ipv4.c), which skip sockets that were closed before. So no byte is counted twice.
  */
 #include "lib/common.h"
 #include "lib/kernel.h"
+
+static __always_inline struct weft_socket *socket_find(__u64 cookie)
+{
+	return bpf_map_lookup_elem(&weft_sockets, &cookie);
+}
+
+static __always_inline bool socket_put(__u64 cookie, const struct weft_socket *socket)
+{
+	if (!bpf_map_update_elem(&weft_sockets, &cookie, socket, BPF_ANY))
+		return true;
+	count_error(WEFT_PLACE_SOCKET_STORAGE);
+	return false;
+}
 
 /* One connection's ends and figures, as the kernel's own socket has them now. */
 struct tcp_state {

@@ -232,7 +232,7 @@ struct weft_udp_peer {
 	__u32 service_id;
 };
 
-/* weft_sockets: SK_STORAGE. Freed by the kernel together with the socket. */
+/* weft_sockets: HASH, key: __u64 socket cookie. TCP's entries go with the connection, UDP's with the socket. */
 struct weft_socket {
 	struct weft_addr service_addr; /* what the program asked for */
 	struct weft_addr backend_addr; /* what it got */

@@ -263,9 +263,9 @@ static inline struct weft_addr backend_addr(enum kind kind, unsigned int n)
 	return make_addr(kind, v4, v6);
 }
 
-static inline void put_control(uint32_t buffers, uint32_t flags)
+static inline void put_control(uint32_t buffers, uint32_t flags, uint32_t report_bytes)
 {
-	struct weft_control control = { .buffers = buffers, .epoch = 1, .flags = flags };
+	struct weft_control control = { .buffers = buffers, .epoch = 1, .flags = flags, .report_bytes = report_bytes };
 	uint32_t zero = 0;
 
 	put("weft_control", &zero, &control);
@@ -532,7 +532,14 @@ static inline struct name peer_of(int fd)
 }
 
 /* What the programs remember of a socket. */
-static inline bool state_of(int fd, struct weft_socket *state) { return get("weft_sockets", &fd, state); }
+static inline bool state_of(int fd, struct weft_socket *state)
+{
+	socklen_t size = sizeof(uint64_t);
+	uint64_t cookie;
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size), 0);
+	return get("weft_sockets", &cookie, state);
+}
 
 /* --- a whole bed --- */
 
@@ -579,7 +586,7 @@ static inline int tables_reset(void **state)
 	empty("weft_traffic", sizeof(struct weft_traffic_key));
 	empty("weft_denials", sizeof(struct weft_denial_key));
 	empty("weft_workloads", sizeof(uint64_t));
-	put_control(1, 0);
+	put_control(1, 0, 0);
 	put_client(SUBJECT, 0);
 	put_workload(bed.server_cookie, SERVER_IDENTITY, WEFT_SUBJECT_OPEN, SERVER_IFINDEX, 0);
 	for (enum kind kind = V4; kind < MAPPED; kind++) {

@@ -223,9 +223,9 @@ static void what_is_not_loaded_is_closed(void **state)
 	EACH_KIND(kind) {
 		struct name name = make_name(kind, backend_addr(kind, 1), BACKEND_PORT);
 
-		put_control(0, 0);
+		put_control(0, 0, 0);
 		expect_refused(kind, SOCK_DGRAM, name, EPERM, WEFT_REASON_POLICY_NOT_LOADED);
-		put_control(3, 0);
+		put_control(3, 0, 0);
 		put_client(WEFT_SUBJECT_NOT_LOADED, 0);
 		expect_refused(kind, SOCK_STREAM, name, EPERM, WEFT_REASON_POLICY_NOT_LOADED);
 		put_client(SUBJECT, 0);
@@ -314,7 +314,7 @@ static void a_foreign_namespace_is_left_alone(void **state)
 static void the_node_is_balanced_and_has_no_policy(void **state)
 {
 	(void)state;
-	put_control(0, 0);
+	put_control(0, 0, 0);
 	put_client(WEFT_SUBJECT_NOT_LOADED, WEFT_WORKLOAD_HOST);
 	EACH_KIND(kind) {
 		struct weft_socket socket_state;
