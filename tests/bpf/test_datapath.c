@@ -474,8 +474,7 @@ static void a_restart_changes_nothing(void **state)
 	open_with_programs(fixture);
 	assert_int_equal(fixture->datapath->program_count, count);
 	for (size_t i = 0; i < count; i++)
-		if (fixture->datapath->programs[i].attach_type != BPF_TRACE_ITER)
-			assert_int_equal(fixture->datapath->programs[i].id, programs[i]);
+		assert_int_equal(fixture->datapath->programs[i].id, programs[i]);
 	for (size_t i = 0; i < fixture->datapath->map_count; i++)
 		assert_int_equal(fixture->datapath->maps[i].id, maps[i]);
 	assert_int_equal(datapath_apply(fixture->datapath, fixture->desired), 0);
