@@ -9,7 +9,8 @@
  *   maps/NAME          every map of bpf/lib/maps.h
  *   maps/NAME_old      only while a map of another layout is being replaced: migrate.c
  *   maps/NAME_new      (bpffs refuses names with a dot)
- *   programs/NAME      every program but the iterators, as attached
+ *   programs/NAME      every program, as attached
+ *   objects/NAME       ARRAY of one __u64: hash of the object whose programs these are; programs.c
  *   links/NAME         the cgroup link of program NAME
  *   interfaces/...     attach.c's
  *   abi                ARRAY of one __u32: the WEFT_ABI_VERSION that wrote all this

@@ -78,7 +78,7 @@ static int make_unknown_traffic(const struct datapath *datapath, char reason[REA
 }
 
 /* The mark of who wrote all this; last, so that it says what is complete. */
-static int pin_abi(const struct datapath *datapath, char reason[REASON_MAX])
+static int pin_abi(struct datapath *datapath, char reason[REASON_MAX])
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "weft_abi", sizeof(uint32_t), sizeof(uint32_t), 1, NULL), result = 0;
 	uint32_t zero = 0, version = WEFT_ABI_VERSION;
@@ -108,28 +108,37 @@ static int start_rooms(struct datapath *datapath, char reason[REASON_MAX])
 	return result == 0 ? attach_open(datapath, reason) : result;
 }
 
+static int take_place(struct datapath *datapath, char reason[REASON_MAX])
+{
+	return place_lock(datapath->directory, true, &datapath->lock, reason);
+}
+
+static int prepare(struct datapath *datapath, char reason[REASON_MAX])
+{
+	set_control(datapath);
+	return make_unknown_traffic(datapath, reason);
+}
+
 static int open_all(struct datapath *datapath, const struct datapath_options *options, char reason[REASON_MAX])
 {
-	static int (*const steps[])(struct datapath *datapath, char reason[REASON_MAX]) = {
-		maps_open, programs_load, migrate_pin,
+	static const struct {
+		int (*run)(struct datapath *datapath, char reason[REASON_MAX]);
+		const char *done;
+	} steps[] = {
+		{ take_place, "pin directory locked" },	     { maps_open, "maps open" },
+		{ programs_load, "programs loaded" },	     { migrate_pin, "maps of another layout replaced" },
+		{ prepare, "settings written" },	     { programs_attach, "programs attached at the cgroup" },
+		{ start_rooms, "interfaces looked after" }, { migrate_finish, "former maps gone" },
+		{ pin_abi, "all pinned" },
 	};
 	int result = find_places(datapath, options, reason);
 
-	if (result == 0)
-		result = place_lock(datapath->directory, true, &datapath->lock, reason);
-	for (size_t i = 0; result == 0 && i < sizeof(steps) / sizeof(*steps); i++)
-		result = steps[i](datapath, reason);
-	if (result < 0)
-		return result;
-	set_control(datapath);
-	result = make_unknown_traffic(datapath, reason);
-	if (result == 0)
-		result = programs_attach(datapath, reason);
-	if (result == 0)
-		result = start_rooms(datapath, reason);
-	if (result == 0)
-		result = migrate_finish(datapath, reason);
-	return result == 0 ? pin_abi(datapath, reason) : result;
+	for (size_t i = 0; result == 0 && i < sizeof(steps) / sizeof(*steps); i++) {
+		result = steps[i].run(datapath, reason);
+		if (result == 0)
+			log_debug("start: %s", steps[i].done);
+	}
+	return result;
 }
 
 int datapath_open(struct datapath **ret, const struct datapath_options *options, char reason[512])
@@ -202,7 +211,7 @@ static int remove_pin(const char *name, void *context)
 
 static int remove_all(const char *directory)
 {
-	static const char *const rooms[] = { "links", "programs", "maps" };
+	static const char *const rooms[] = { "links", "programs", "objects", "maps" };
 	char path[PATH_MAX];
 	int result = 0;
 

@@ -9,6 +9,7 @@ struct bpf_object;
 /* objects.c: the built objects of bpf/ */
 size_t objects_count(void);
 const char *objects_name(size_t index);
+uint64_t objects_hash(size_t index); /* of its bytes; never 0 in practice */
 /* Opened, not loaded. libbpf's words go to the debug log. 0 or -errno. */
 int objects_open(size_t index, struct bpf_object **ret);
 /* What `error` (negative), met while `what` was loaded, means and how to get past it. Returns the error to report. */

@@ -12,6 +12,7 @@
 
 #include "datapath/load.h"
 #include "objects.h"
+#include "util/hash.h"
 #include "util/log.h"
 
 #define IMAGE(name) { #name, name##_bpf__elf_bytes },
@@ -22,6 +23,14 @@ static const struct {
 
 size_t objects_count(void) { return sizeof(images) / sizeof(*images); }
 const char *objects_name(size_t index) { return images[index].name; }
+
+uint64_t objects_hash(size_t index)
+{
+	size_t size;
+	const void *bytes = images[index].bytes(&size);
+
+	return hash_bytes(HASH_START, bytes, size);
+}
 
 /* The verifier's log comes in one piece of many lines. */
 static int say(enum libbpf_print_level level, const char *format, va_list arguments)

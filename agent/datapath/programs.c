@@ -3,6 +3,9 @@
  * All programs, on the one set of maps. What is attached is replaced in one step (bpf_link_update), and only where it differs
  * from what this version would attach: a restarted agent touches nothing. A program that a former agent pinned and that is
  * the same stays the one in force, so its run time counters go on.
+ *
+ * The verifier takes a second or two for all of them. So objects/NAME keeps a hash of the object whose programs are pinned: an
+ * agent with the same object takes the pinned ones and loads nothing. It is taken away before any of these pins changes.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -105,8 +108,6 @@ static int pinned_path(const struct datapath *datapath, const char *kind, const 
 	return datapath_path(datapath, relative, path);
 }
 
-static bool is_iterator(const struct program *program) { return program->attach_type == BPF_TRACE_ITER; }
-
 /* Settles which program is in force: the pinned one when it is the same, else the new one, which is pinned then. */
 static int settle(struct datapath *datapath, struct program *program)
 {
@@ -118,15 +119,14 @@ static int settle(struct datapath *datapath, struct program *program)
 	result = datapath_path(datapath, relative, path);
 	if (result < 0)
 		return result;
-	pinned = is_iterator(program) ? -ENOENT : bpf_obj_get(path);
+	pinned = bpf_obj_get(path);
 	if (pinned >= 0 && same_program(datapath, pinned, program->fd)) {
 		close(program->fd);
 		program->fd = pinned;
 	} else {
 		if (pinned >= 0)
 			close(pinned);
-		if (!is_iterator(program))
-			result = datapath_pin(datapath, program->fd, relative);
+		result = datapath_pin(datapath, program->fd, relative);
 	}
 	if (result == 0)
 		result = used_by(program->fd, &used);
@@ -135,31 +135,114 @@ static int settle(struct datapath *datapath, struct program *program)
 	return result;
 }
 
+/* Notes a program of an object with `fd`, which it owns from now on. */
+static int add_program(struct datapath *datapath, const struct bpf_program *definition, int fd)
+{
+	struct program *programs = realloc(datapath->programs, (datapath->program_count + 1) * sizeof(*programs)), *program;
+
+	if (!programs) {
+		close(fd);
+		return -ENOMEM;
+	}
+	datapath->programs = programs;
+	program = &programs[datapath->program_count++];
+	*program = (struct program){
+		.type = bpf_program__type(definition),
+		.attach_type = bpf_program__expected_attach_type(definition),
+		.fd = fd,
+		.link = -1,
+	};
+	snprintf(program->name, sizeof(program->name), "%s", bpf_program__name(definition));
+	return 0;
+}
+
 /* Takes the loaded programs of `object` over: it is closed afterwards. */
 static int keep_programs(struct datapath *datapath, struct bpf_object *object)
 {
 	struct bpf_program *loaded;
+	int result = 0;
 
 	bpf_object__for_each_program(loaded, object) {
-		size_t size = (datapath->program_count + 1) * sizeof(struct program);
-		struct program *program, *programs = realloc(datapath->programs, size);
+		int fd = result == 0 ? fcntl(bpf_program__fd(loaded), F_DUPFD_CLOEXEC, 0) : -1;
 
-		if (!programs)
-			return -ENOMEM;
-		datapath->programs = programs;
-		program = &programs[datapath->program_count];
-		*program = (struct program){
-			.type = bpf_program__type(loaded),
-			.attach_type = bpf_program__expected_attach_type(loaded),
-			.fd = fcntl(bpf_program__fd(loaded), F_DUPFD_CLOEXEC, 0),
-			.link = -1,
-		};
-		if (program->fd < 0)
-			return -errno;
-		snprintf(program->name, sizeof(program->name), "%s", bpf_program__name(loaded));
-		datapath->program_count++;
+		if (result == 0)
+			result = fd < 0 ? -errno : add_program(datapath, loaded, fd);
 	}
-	return 0;
+	return result;
+}
+
+/* Whether all the maps of bpf/lib/maps.h that a program uses are those of now. */
+static bool uses_our_maps(const struct datapath *datapath, int fd)
+{
+	struct used used;
+	bool ours = used_by(fd, &used) == 0;
+
+	for (uint32_t i = 0; ours && i < used.info.nr_map_ids; i++) {
+		struct bpf_map_info info = { 0 };
+		uint32_t size = sizeof(info);
+		int map = bpf_map_get_fd_by_id(used.maps[i]);
+
+		ours = map >= 0 && bpf_obj_get_info_by_fd(map, &info, &size) == 0 &&
+		       (is_ours(datapath, info.id) || !datapath_find_map(datapath, info.name));
+		if (map >= 0)
+			close(map);
+	}
+	return ours;
+}
+
+static uint64_t read_hash(const struct datapath *datapath, const char *object)
+{
+	char path[PATH_MAX];
+	uint64_t hash = 0;
+	uint32_t zero = 0;
+	int fd = pinned_path(datapath, "objects", object, path) == 0 ? bpf_obj_get(path) : -1;
+
+	if (fd < 0)
+		return 0;
+	if (bpf_map_lookup_elem(fd, &zero, &hash) < 0)
+		hash = 0;
+	close(fd);
+	return hash;
+}
+
+static int write_hash(const struct datapath *datapath, const char *object, uint64_t hash)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "weft_object", sizeof(uint32_t), sizeof(hash), 1, NULL), result = 0;
+	char relative[64];
+	uint32_t zero = 0;
+
+	snprintf(relative, sizeof(relative), "objects/%s", object);
+	if (fd < 0 || bpf_map_update_elem(fd, &zero, &hash, BPF_ANY) < 0)
+		result = -errno;
+	if (result == 0)
+		result = datapath_pin(datapath, fd, relative);
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+/* Takes the pinned programs instead of loading `object`, if they are its own. */
+static bool adopt_object(struct datapath *datapath, size_t index, const struct bpf_object *object)
+{
+	size_t before = datapath->program_count;
+	struct bpf_program *program;
+	bool adopted = read_hash(datapath, objects_name(index)) == objects_hash(index);
+	char path[PATH_MAX];
+
+	bpf_object__for_each_program(program, object) {
+		int fd = -1;
+
+		if (adopted && pinned_path(datapath, "programs", bpf_program__name(program), path) == 0)
+			fd = bpf_obj_get(path);
+		adopted = fd >= 0 && uses_our_maps(datapath, fd);
+		if (adopted)
+			adopted = add_program(datapath, program, fd) == 0;
+		else if (fd >= 0)
+			close(fd);
+	}
+	while (!adopted && datapath->program_count > before)
+		close(datapath->programs[--datapath->program_count].fd);
+	return adopted;
 }
 
 static int load_object(struct datapath *datapath, size_t index, char reason[REASON_MAX])
@@ -169,6 +252,11 @@ static int load_object(struct datapath *datapath, size_t index, char reason[REAS
 	char what[64];
 	int result = objects_open(index, &object);
 
+	if (result == 0 && adopt_object(datapath, index, object)) {
+		log_debug("%s.bpf.o: its programs are pinned already", objects_name(index));
+		bpf_object__close(object);
+		return 0;
+	}
 	if (result == 0)
 		bpf_object__for_each_map(map, object) {
 			const struct map *shared = datapath_find_map(datapath, bpf_map__name(map));
@@ -259,11 +347,35 @@ static int drop_unknown(const char *name, void *context)
 	return result == 0 && unlink(path) < 0 ? -errno : result;
 }
 
+/* Of objects that are not the ones that were pinned: their pins change now. */
+static int drop_hashes(const struct datapath *datapath)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < objects_count(); i++)
+		if (read_hash(datapath, objects_name(i)) != objects_hash(i) &&
+		    pinned_path(datapath, "objects", objects_name(i), path) == 0 && unlink(path) < 0 && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+static int note_hashes(const struct datapath *datapath)
+{
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < objects_count(); i++)
+		if (read_hash(datapath, objects_name(i)) != objects_hash(i))
+			result = write_hash(datapath, objects_name(i), objects_hash(i));
+	return result;
+}
+
 static int attach_all(struct datapath *datapath, int cgroup, char reason[REASON_MAX])
 {
 	struct stat status;
-	int result = fstat(cgroup, &status) < 0 ? -errno : 0;
+	int result = fstat(cgroup, &status) < 0 ? -errno : drop_hashes(datapath);
 
+	if (result < 0)
+		explain_failure(reason, "%s/objects: %s", datapath->directory, strerror(-result));
 	for (size_t i = 0; result == 0 && i < datapath->program_count; i++) {
 		struct program *program = &datapath->programs[i];
 
@@ -296,6 +408,8 @@ int programs_attach(struct datapath *datapath, char reason[REASON_MAX])
 	result = place_each(datapath->directory, "links", drop_unknown, &links);
 	if (result == 0)
 		result = place_each(datapath->directory, "programs", drop_unknown, &programs);
+	if (result == 0)
+		result = note_hashes(datapath);
 	if (result < 0)
 		explain_failure(reason, "what another version pinned below %s cannot be removed: %s", datapath->directory,
 			 strerror(-result));

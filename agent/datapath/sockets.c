@@ -203,6 +203,8 @@ static int seed_connection(const struct nlmsghdr *message, void *context)
 		return MNL_CB_OK;
 	end = make_key(&key, &local, socket->id.idiag_sport, &remote, socket->id.idiag_dport);
 	conn.initiator = (uint8_t)(is_server ? !end : end);
+	if (seeding->protocol == IPPROTO_TCP && socket->idiag_state != TCP_SYN_SENT && socket->idiag_state != TCP_SYN_RECV)
+		conn.tcp_flags[0] = conn.tcp_flags[1] = TH_ACK; /* it stands: collect.c lets it be silent */
 	if (bpf_map_update_elem(seeding->map, &key, &conn, BPF_NOEXIST) == 0)
 		seeding->count++;
 	else if (errno != EEXIST)

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -35,7 +36,39 @@ struct fixture {
 	struct desired *desired;
 };
 
+/* The maps without the programs, which take seconds to verify in an emulated machine. */
+static int open_maps(struct datapath **ret, const struct datapath_options *options, char reason[REASON_MAX])
+{
+	struct datapath *datapath = calloc(1, sizeof(*datapath));
+	int result;
+
+	datapath->options = *options;
+	datapath->options.cgroup = NULL;
+	snprintf(datapath->directory, sizeof(datapath->directory), "%s", options->bpffs);
+	result = place_lock(datapath->directory, true, &datapath->lock, reason);
+	if (result == 0)
+		result = maps_open(datapath, reason);
+	if (result == 0)
+		result = migrate_pin(datapath, reason);
+	if (result == 0)
+		result = apply_new(datapath);
+	if (result == 0)
+		result = collect_new(datapath);
+	if (result == 0)
+		result = migrate_finish(datapath, reason);
+	*ret = datapath;
+	return result;
+}
+
 static void open_datapath(struct fixture *fixture)
+{
+	char reason[REASON_MAX];
+
+	if (open_maps(&fixture->datapath, &fixture->options, reason) < 0)
+		fail_msg("%s", reason);
+}
+
+static void open_with_programs(struct fixture *fixture)
 {
 	char reason[REASON_MAX];
 
@@ -427,7 +460,7 @@ static void a_restart_changes_nothing(void **state)
 	uint32_t programs[64], maps[64], unused[64], *at = unused, epoch;
 	size_t count;
 
-	open_datapath(fixture);
+	open_with_programs(fixture);
 	set_some_of_all(fixture->desired);
 	apply_fully(fixture);
 	epoch = fixture->datapath->control->epoch;
@@ -438,11 +471,10 @@ static void a_restart_changes_nothing(void **state)
 		maps[i] = fixture->datapath->maps[i].id;
 	close_datapath(fixture);
 
-	open_datapath(fixture);
+	open_with_programs(fixture);
 	assert_int_equal(fixture->datapath->program_count, count);
 	for (size_t i = 0; i < count; i++)
-		if (fixture->datapath->programs[i].attach_type != BPF_TRACE_ITER)
-			assert_int_equal(fixture->datapath->programs[i].id, programs[i]);
+		assert_int_equal(fixture->datapath->programs[i].id, programs[i]);
 	for (size_t i = 0; i < fixture->datapath->map_count; i++)
 		assert_int_equal(fixture->datapath->maps[i].id, maps[i]);
 	assert_int_equal(datapath_apply(fixture->datapath, fixture->desired), 0);
@@ -476,12 +508,12 @@ static void a_second_agent_is_refused(void **state)
 	struct datapath *second;
 	char reason[REASON_MAX];
 
-	open_datapath(fixture);
+	open_with_programs(fixture);
 	assert_int_equal(datapath_open(&second, &fixture->options, reason), -EBUSY);
 	assert_non_null(strstr(reason, fixture->directory));
 	assert_int_equal(datapath_cleanup(&fixture->options, reason), -EBUSY);
 	close_datapath(fixture);
-	open_datapath(fixture);
+	open_with_programs(fixture);
 }
 
 static void a_directory_elsewhere_is_explained(void **state)
@@ -527,7 +559,7 @@ static void cleanup_leaves_nothing(void **state)
 	char reason[REASON_MAX];
 
 	assert_int_equal(datapath_cleanup(&fixture->options, reason), 0); /* of nothing */
-	open_datapath(fixture);
+	open_with_programs(fixture);
 	set_some_of_all(fixture->desired);
 	apply_fully(fixture);
 	close_datapath(fixture);
@@ -541,14 +573,155 @@ static void every_cgroup_program_is_attached_once(void **state)
 	struct fixture *fixture = *state;
 	size_t expected = 0;
 
-	open_datapath(fixture);
+	open_with_programs(fixture);
 	for (size_t i = 0; i < fixture->datapath->program_count; i++)
 		expected += fixture->datapath->programs[i].type == BPF_PROG_TYPE_CGROUP_SOCK_ADDR ||
 			    fixture->datapath->programs[i].type == BPF_PROG_TYPE_SOCK_OPS;
 	assert_int_equal(count_links(fixture->datapath), expected);
 	close_datapath(fixture);
-	open_datapath(fixture);
+	open_with_programs(fixture);
 	assert_int_equal(count_links(fixture->datapath), expected);
+}
+
+/* ---- maps of another layout ---- */
+
+static void pin_by_hand(struct fixture *fixture, int fd, const char *relative)
+{
+	char path[PATH_MAX];
+
+	assert_true(fd >= 0);
+	mkdir(fixture->directory, 0700);
+	snprintf(path, sizeof(path), "%s/maps", fixture->directory);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/%s", fixture->directory, relative);
+	assert_int_equal(bpf_obj_pin(fd, path), 0);
+	close(fd);
+}
+
+static int make_hash(uint32_t type, uint32_t key_size, uint32_t value_size, uint32_t capacity)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+
+	return bpf_map_create(type, "former", key_size, value_size, capacity, &options);
+}
+
+static void other_capacities_keep_the_contents(void **state)
+{
+	struct fixture *fixture = *state;
+	uint32_t addresses;
+	size_t links;
+
+	open_with_programs(fixture);
+	set_some_of_all(fixture->desired);
+	apply_fully(fixture);
+	links = count_links(fixture->datapath);
+	addresses = datapath_find_map(fixture->datapath, "weft_addresses")->id;
+	close_datapath(fixture);
+
+	fixture->options.max_addresses *= 2;
+	fixture->options.max_rules *= 2;
+	fixture->options.max_slots /= 2;
+	fixture->options.max_prefixes /= 2;
+	open_with_programs(fixture);
+	assert_int_not_equal(datapath_find_map(fixture->datapath, "weft_addresses")->id, addresses);
+	assert_int_equal(datapath_find_map(fixture->datapath, "weft_addresses")->capacity, fixture->options.max_addresses);
+	assert_int_equal(fixture->datapath->control->buffers, 1);
+	assert_int_equal(datapath_apply(fixture->datapath, fixture->desired), 0);
+	compare_all(fixture);
+	assert_int_equal(count_links(fixture->datapath), links); /* all of them run the new programs */
+}
+
+/* A former version's values were shorter: their bytes are kept, the rest is zero. Per CPU too. */
+static void shorter_values_are_extended(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct weft_conn_key key = { .port = { 1, 2 }, .protocol = IPPROTO_TCP };
+	const struct weft_traffic_key traffic_key = { .source = 17, .destination = 18 };
+	int cpus = libbpf_num_possible_cpus(), fd = make_hash(BPF_MAP_TYPE_HASH, sizeof(key), 40, 100);
+	struct weft_traffic traffic[cpus];
+	uint64_t short_traffic[cpus][2];
+	struct weft_conn conn;
+	unsigned char short_conn[40];
+
+	memset(short_conn, 7, sizeof(short_conn));
+	assert_int_equal(bpf_map_update_elem(fd, &key, short_conn, BPF_ANY), 0);
+	pin_by_hand(fixture, fd, "maps/weft_conntrack");
+	fd = make_hash(BPF_MAP_TYPE_PERCPU_HASH, sizeof(traffic_key), sizeof(short_traffic[0]), 100);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		memcpy(short_traffic[cpu], (uint64_t[]){ 5, (uint64_t)cpu }, sizeof(short_traffic[0]));
+	assert_int_equal(bpf_map_update_elem(fd, &traffic_key, short_traffic, BPF_ANY), 0);
+	pin_by_hand(fixture, fd, "maps/weft_traffic");
+
+	open_datapath(fixture);
+	memset(&conn, 0, sizeof(conn));
+	assert_int_equal(bpf_map_lookup_elem(datapath_map_fd(fixture->datapath, "weft_conntrack"), &key, &conn), 0);
+	assert_memory_equal(&conn, short_conn, sizeof(short_conn));
+	memset(short_conn, 0, sizeof(short_conn));
+	assert_memory_equal((const char *)&conn + sizeof(short_conn), short_conn, sizeof(short_conn));
+	assert_int_equal(bpf_map_lookup_elem(datapath_map_fd(fixture->datapath, "weft_traffic"), &traffic_key, traffic), 0);
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		assert_int_equal(traffic[cpu].opened, 5);
+		assert_int_equal(traffic[cpu].closed, cpu);
+		assert_int_equal(traffic[cpu].denied, 0);
+	}
+}
+
+static bool is_pinned(struct fixture *fixture, const char *relative)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", fixture->directory, relative);
+	return access(path, F_OK) == 0;
+}
+
+/* Killed between the two renames: the old map is the map. Killed after them: what is only in the old one comes over. */
+static void an_interrupted_replacement_is_completed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct weft_addr only_old = pod_address(1), both = pod_address(2);
+	struct weft_address value = { .identity = { 7, 7 } };
+	int fd = make_hash(BPF_MAP_TYPE_HASH, sizeof(only_old), sizeof(value), 100);
+
+	assert_int_equal(bpf_map_update_elem(fd, &only_old, &value, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(fd, &both, &value, BPF_ANY), 0);
+	pin_by_hand(fixture, dup(fd), "maps/weft_addresses_old");
+	open_datapath(fixture);
+	tables = fixture->datapath;
+	assert_non_null(weft_find_address(&only_old));
+	assert_false(is_pinned(fixture, "maps/weft_addresses_old"));
+	value.identity[0] = 8;
+	assert_int_equal(bpf_map_update_elem(datapath_map_fd(fixture->datapath, "weft_addresses"), &both, &value, BPF_ANY), 0);
+	assert_int_equal(bpf_map_delete_elem(datapath_map_fd(fixture->datapath, "weft_addresses"), &only_old), 0);
+	close_datapath(fixture);
+
+	pin_by_hand(fixture, fd, "maps/weft_addresses_old");
+	open_datapath(fixture);
+	assert_int_equal(weft_find_address(&only_old)->identity[0], 7);
+	assert_int_equal(weft_find_address(&both)->identity[0], 8);
+	assert_false(is_pinned(fixture, "maps/weft_addresses_old"));
+	apply_fully(fixture); /* neither is desired */
+	compare_all(fixture);
+}
+
+static void a_smaller_capacity_keeps_what_fits(void **state)
+{
+	struct fixture *fixture = *state;
+
+	open_datapath(fixture);
+	set_some_of_all(fixture->desired);
+	apply_fully(fixture);
+	close_datapath(fixture);
+	fixture->options.max_addresses = 150;
+	open_datapath(fixture);
+	assert_int_equal(datapath_find_map(fixture->datapath, "weft_addresses")->entries, 150);
+	assert_int_equal(datapath_apply(fixture->datapath, fixture->desired), -E2BIG);
+	assert_true(datapath_find_map(fixture->datapath, "weft_addresses")->is_full);
+	assert_int_equal(table_dirty_count(fixture->desired->addresses), 50);
+	close_datapath(fixture);
+	fixture->options.max_addresses = 300;
+	open_datapath(fixture);
+	apply_fully(fixture);
+	compare_all(fixture);
 }
 
 /* ---- services ---- */
@@ -659,17 +832,17 @@ static void full_maps_take_the_rest_and_recover(void **state)
 /* ---- policy ---- */
 
 /* Everything that a decision of the test can ask about. */
-#define WORKLOADS 4
-#define PEERS 12
-#define PORTS 3
+#define WORKLOADS 3
+#define PEERS 8
+#define PORTS 2
 struct answers {
 	bool allowed[WORKLOADS][2][PEERS][PORTS];
 };
-static const uint16_t ports[PORTS] = { 80, 443, 5432 };
+static const uint16_t ports[PORTS] = { 80, 443 };
 
 static struct weft_addr peer(unsigned int number)
 {
-	return number < 8 ? pod_address(number) : number < 10 ? address("192.0.2.1") : address("192.0.2.129");
+	return number < 6 ? pod_address(number) : number < 7 ? address("192.0.2.1") : address("192.0.2.129");
 }
 
 static struct answers ask(const struct datapath *datapath, uint32_t buffers)
@@ -701,7 +874,7 @@ static void draw_state(struct desired *desired, unsigned int *seed)
 {
 	static const char *const prefixes[] = { "192.0.2.0/24", "192.0.2.128/25", "0.0.0.0/0", "10.0.0.0/8", "::/0", "10.0.0.4/30" };
 
-	for (unsigned int i = 0; i < 8; i++) {
+	for (unsigned int i = 0; i < 6; i++) {
 		struct weft_addr addr = pod_address(i);
 
 		if (draw(seed, 3))
@@ -715,13 +888,13 @@ static void draw_state(struct desired *desired, unsigned int *seed)
 		uint32_t ifindex = (uint32_t)cookie;
 
 		if (draw(seed, 5)) {
-			set_workload(desired, cookie, 16 + draw(seed, 6), draw(seed, 6) ? 20 + draw(seed, 3) : WEFT_SUBJECT_OPEN);
+			set_workload(desired, cookie, 16 + draw(seed, 6), draw(seed, 6) ? 20 + draw(seed, 2) : WEFT_SUBJECT_OPEN);
 			continue;
 		}
 		table_unset(desired->workloads, &cookie);
 		table_unset(desired->interfaces, &ifindex);
 	}
-	for (uint32_t subject = 20; subject < 23; subject++)
+	for (uint32_t subject = 20; subject < 22; subject++)
 		for (uint32_t direction = 0; direction < 2; direction++)
 			for (uint32_t identity = 15; identity < 22; identity++) {
 				struct weft_policy_key key = { subject, identity == 15 ? WEFT_IDENTITY_ANY : identity, direction };
@@ -808,7 +981,7 @@ static void nothing_is_allowed_that_neither_state_allows(void **state)
 
 	open_datapath(fixture);
 	open_reference(&reference, fixture, directory);
-	for (unsigned int round = 0; round < 25; round++) {
+	for (unsigned int round = 0; round < 12; round++) {
 		bool stop = false;
 		pthread_t thread;
 
@@ -830,7 +1003,7 @@ static void nothing_is_allowed_that_neither_state_allows(void **state)
 		transition.old = answers_now(fixture);
 		assert_memory_equal(&transition.old, &transition.new, sizeof(transition.new));
 	}
-	assert_true(transition.checks > 300);
+	assert_true(transition.checks > 150);
 	close_reference(&reference);
 }
 
@@ -853,7 +1026,7 @@ static bool apply_and_die(struct fixture *fixture, unsigned int step)
 	if (!child) {
 		char reason[REASON_MAX];
 
-		if (datapath_open(&fixture->datapath, &fixture->options, reason) < 0)
+		if (open_maps(&fixture->datapath, &fixture->options, reason) < 0)
 			_exit(2);
 		steps_to_live = step;
 		apply_step_hook = die_at_step;
@@ -1095,6 +1268,10 @@ int main(void)
 		TEST(a_directory_elsewhere_is_explained),
 		TEST(cleanup_leaves_nothing),
 		TEST(every_cgroup_program_is_attached_once),
+		TEST(other_capacities_keep_the_contents),
+		TEST(shorter_values_are_extended),
+		TEST(an_interrupted_replacement_is_completed),
+		TEST(a_smaller_capacity_keeps_what_fits),
 		TEST(round_robin_goes_on_when_backends_change),
 		TEST(backends_keep_their_state),
 		TEST(slots_are_used_again),
@@ -1110,5 +1287,6 @@ int main(void)
 		TEST(silent_connections_go),
 	};
 
+	cmocka_set_test_filter(getenv("TEST_FILTER"));
 	return cmocka_run_group_tests(tests, setup_group, NULL);
 }
