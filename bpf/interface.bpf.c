@@ -29,7 +29,7 @@ static __always_inline int police(struct __sk_buff *skb, __u32 hook)
 
 	conn = bpf_map_lookup_elem(&weft_conntrack, &packet.key);
 	if (!conn || !conn_holds(conn, &packet, gate_read().epoch, skb->ifindex, own_end(&packet, hook)))
-		return admit(skb, &packet, hook);
+		return admit(skb, &packet, conn, hook);
 	conn_count(conn, &packet);
 	if (packet.key.protocol != IPPROTO_TCP)
 		flow_packet(&packet, conn, own_end(&packet, hook));

@@ -327,11 +327,30 @@ void attach_close(struct datapath *datapath)
 	datapath->attach = NULL;
 }
 
+/* What is left: pins that an agent was killed in the middle of making. */
+static int remove_directory(const char *directory)
+{
+	char path[PATH_MAX], name[PIN_MAX + NAME_MAX];
+	const struct dirent *entry;
+	int error = pin_path(directory, "interfaces", path);
+	DIR *pins = error ? NULL : opendir(path);
+
+	if (!pins)
+		return error || errno == ENOENT ? error : -errno;
+	while (!error && (entry = readdir(pins))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		snprintf(name, sizeof(name), "interfaces/%s", entry->d_name);
+		error = pin_remove(directory, name);
+	}
+	closedir(pins);
+	return !error && rmdir(path) ? -errno : error;
+}
+
 int attach_cleanup(const char *directory, char reason[REASON_MAX])
 {
 	uint32_t *interfaces;
 	size_t count;
-	char path[PATH_MAX];
 	int error = attach_interfaces(directory, &interfaces, &count), first = 0;
 
 	if (error) {
@@ -347,11 +366,10 @@ int attach_cleanup(const char *directory, char reason[REASON_MAX])
 		}
 	}
 	free(interfaces);
-	if (!first && !pin_path(directory, "interfaces", path) && rmdir(path) && errno != ENOENT) {
-		first = -errno;
-		snprintf(reason, REASON_MAX, "cannot remove the directory of the pins of interfaces: %s", strerror(-first));
-	}
-	return first;
+	error = first ? 0 : remove_directory(directory);
+	if (error)
+		snprintf(reason, REASON_MAX, "cannot remove the pins of interfaces: %s", strerror(-error));
+	return first ? first : error;
 }
 
 /* --- others --- */

@@ -54,23 +54,21 @@ static __always_inline bool is_link_local_or_none(const struct weft_addr *addr)
 /* A pod sends from its own addresses; on its link, also as one that has none yet. */
 static __always_inline bool source_is_valid(const struct packet *packet, __u32 ifindex)
 {
-	const struct weft_addr *source = &packet->key.addr[end_index(packet->sender)];
-	const struct weft_address *known = weft_find_address(source);
-
-	if (known && known->ifindex == ifindex)
+	if ((__u32)end_ifindex(packet, packet->sender) == ifindex)
 		return true;
-	return packet->flags & PACKET_NEIGHBOUR && is_link_local_or_none(source);
+	return packet->flags & PACKET_NEIGHBOUR && is_link_local_or_none(&packet->key.addr[end_index(packet->sender)]);
 }
 
 /* Services of SCTP cannot be balanced at connect(): say so instead of sending into the void. */
-static __always_inline bool service_is_refused(const struct packet *packet)
+SUBPROGRAM int service_is_refused(const struct packet *packet)
 {
-	__u32 destination = other_end(packet->sender);
-	struct weft_service_key key = { .protocol = packet->key.protocol };
+	struct weft_service_key key = { .protocol = IPPROTO_SCTP };
 	const struct weft_service *service;
+	__u32 destination;
 
-	if (key.protocol != IPPROTO_SCTP)
-		return false;
+	if (!packet || packet->key.protocol != IPPROTO_SCTP)
+		return 0;
+	destination = other_end(packet->sender);
 	key.addr = packet->key.addr[destination];
 	key.port = packet->key.port[destination];
 	service = bpf_map_lookup_elem(&weft_services, &key);
@@ -98,39 +96,34 @@ SUBPROGRAM int deny(struct __sk_buff *skb, const struct packet *packet, struct j
 	return reset_send(skb, packet, judgement->hook == FROM_POD ? 0 : BPF_F_INGRESS, judgement->was_open);
 }
 
-/* Who is at both ends; the one that is here is behind `ifindex`. */
+/* Who is at both ends; `own` is the pod behind the interface at hand, `ifindex`. */
 static __always_inline void judgement_begin(struct judgement *judgement, const struct packet *packet,
-					    const struct weft_conn *conn, __u32 ifindex)
+					    const struct weft_conn *conn, __u32 ifindex, const struct weft_workload *own)
 {
-	__u32 own = own_end(packet, judgement->hook);
-	__u32 other = ifindex_of(&packet->key.addr[other_end(own)]);
+	__u32 end = own_end(packet, judgement->hook);
+	__u32 other_at = end_ifindex(packet, other_end(end));
+	const struct weft_workload *other = workload_at(other_at);
 
 	judgement->is_new = !conn;
 	judgement->was_open = conn && !conn_over(conn);
 	judgement->initiator = end_index(conn ? conn->initiator : packet->sender);
-	if (own == judgement->initiator) {
-		judgement->side[WEFT_EGRESS] = side_at(ifindex);
-		judgement->side[WEFT_INGRESS] = side_at(other);
-	} else {
-		judgement->side[WEFT_EGRESS] = side_at(other);
-		judgement->side[WEFT_INGRESS] = side_at(ifindex);
-	}
-	judgement->identity[0] = identity_shown(judgement->gate, &packet->key.addr[end_index(judgement->initiator)]);
-	judgement->identity[1] = identity_shown(judgement->gate, &packet->key.addr[other_end(judgement->initiator)]);
+	judgement->identity[0] = end_identity(packet, judgement->initiator, judgement->gate.buffers);
+	judgement->identity[1] = end_identity(packet, other_end(judgement->initiator), judgement->gate.buffers);
+	if (!other)
+		other_at = 0;
+	judgement->ifindex[WEFT_EGRESS] = end == judgement->initiator ? ifindex : other_at;
+	judgement->ifindex[WEFT_INGRESS] = end == judgement->initiator ? other_at : ifindex;
+	judgement->short_way = own && other && own->flags & other->flags & WEFT_WORKLOAD_SHORT_WAY && ifindex != other_at;
 }
 
-static __always_inline void conn_note_end(struct weft_conn *conn, __u32 end, const struct side *side, __u32 identity)
+static __always_inline void conn_note_end(struct weft_conn *conn, __u32 end, __u32 ifindex, __u32 identity)
 {
+	const struct weft_workload *workload = workload_at(ifindex);
+
 	conn->identity[end] = identity;
-	conn->ifindex[end] = side->ifindex;
-	__builtin_memcpy(conn->mac[end], side->mac, ETH_ALEN);
-}
-
-static __always_inline bool has_short_way(const struct judgement *judgement)
-{
-	const struct side *from = &judgement->side[WEFT_EGRESS], *to = &judgement->side[WEFT_INGRESS];
-
-	return from->flags & to->flags & WEFT_WORKLOAD_SHORT_WAY && from->ifindex != to->ifindex;
+	conn->ifindex[end] = ifindex;
+	if (workload)
+		__builtin_memcpy(conn->mac[end], workload->mac, ETH_ALEN);
 }
 
 /* Notes what was decided; the epoch last, because with it the entry counts. */
@@ -140,31 +133,18 @@ static __always_inline void conn_note(struct weft_conn *conn, const struct judge
 	conn->rule[0] = judgement->rule[0];
 	conn->rule[1] = judgement->rule[1];
 	conn->flags &= ~WEFT_CONN_SHORT_WAY;
-	if (has_short_way(judgement))
+	if (judgement->short_way)
 		conn->flags |= WEFT_CONN_SHORT_WAY;
-	conn_note_end(conn, end_index(judgement->initiator), &judgement->side[WEFT_EGRESS], judgement->identity[0]);
-	conn_note_end(conn, other_end(judgement->initiator), &judgement->side[WEFT_INGRESS], judgement->identity[1]);
+	conn_note_end(conn, end_index(judgement->initiator), judgement->ifindex[WEFT_EGRESS], judgement->identity[0]);
+	conn_note_end(conn, other_end(judgement->initiator), judgement->ifindex[WEFT_INGRESS], judgement->identity[1]);
 	*(volatile __u32 *)&conn->epoch = judgement->gate.epoch;
-}
-
-/* Counts and records a connection that is no TCP, for each side whose pod is here. */
-static __always_inline void report_opened(const struct packet *packet, const struct judgement *judgement)
-{
-	const struct weft_control *settings = control();
-	bool record = settings && !(settings->flags & WEFT_CONTROL_NO_CONNECT_EVENTS);
-
-	for (__u32 direction = WEFT_EGRESS; direction <= WEFT_INGRESS; direction++) {
-		struct flow flow = judgement_flow(judgement, direction);
-
-		if (judgement->side[end_index(direction)].ifindex)
-			flow_opened(packet, &flow, record);
-	}
 }
 
 /* Allowed: makes the entry, or brings `conn` up to the epoch. NONE, or CONNTRACK_FULL. */
 SUBPROGRAM int conn_settle(const struct packet *packet, const struct judgement *judgement, struct weft_conn *conn)
 {
 	struct weft_conn fresh = {};
+	struct weft_conn_key key;
 
 	if (!packet || !judgement)
 		return WEFT_REASON_CONNTRACK_FULL;
@@ -175,16 +155,27 @@ SUBPROGRAM int conn_settle(const struct packet *packet, const struct judgement *
 		conn = &fresh;
 		conn_first(&fresh, packet);
 		conn_note(&fresh, judgement);
-		if (bpf_map_update_elem(&weft_conntrack, &packet->key, &fresh, BPF_ANY)) {
+		key = packet->key;
+		if (bpf_map_update_elem(&weft_conntrack, &key, &fresh, BPF_ANY)) {
 			count_error(WEFT_PLACE_CONNTRACK_INSERT);
 			return WEFT_REASON_CONNTRACK_FULL;
 		}
-		if (packet->key.protocol != IPPROTO_TCP)
-			report_opened(packet, judgement);
 	}
 	if (packet->key.protocol != IPPROTO_TCP)
 		flow_packet(packet, conn, own_end(packet, judgement->hook));
 	return WEFT_REASON_NONE;
+}
+
+/* Counts and records a connection that is no TCP, at the one of its ends that `direction` names. */
+SUBPROGRAM int report_opened(const struct packet *packet, const struct judgement *judgement, __u32 direction)
+{
+	const struct weft_control *settings = control();
+	struct flow flow;
+
+	if (!packet || !judgement || !settings || !judgement->ifindex[end_index(direction)])
+		return 0;
+	flow = judgement_flow(judgement, direction);
+	return flow_opened(packet, &flow, !(settings->flags & WEFT_CONTROL_NO_CONNECT_EVENTS));
 }
 
 /* A denied packet of a tracked connection ends it. The entry stays, so that neither end can pass for a new initiator. */
@@ -195,21 +186,22 @@ static __always_inline void conn_cut(struct weft_conn *conn)
 	conn->tcp_flags[1] |= TCP_RST;
 }
 
-SUBPROGRAM int admit(struct __sk_buff *skb, const struct packet *packet, __u32 hook)
+/* `conn`: the entry of the packet's connection, or NULL. Returns what tc shall do. */
+SUBPROGRAM int admit(struct __sk_buff *skb, const struct packet *packet, struct weft_conn *conn, __u32 hook)
 {
 	struct judgement judgement = { .gate = gate_read(), .hook = hook, .direction = hook };
-	struct weft_conn *conn;
+	const struct weft_workload *own;
 	int reason;
 
 	if (!packet)
 		return TC_ACT_SHOT;
-	conn = bpf_map_lookup_elem(&weft_conntrack, &packet->key);
 	if (reset_is_ours(skb, packet))
 		return TC_ACT_UNSPEC;
 	if (conn && conn_starts_anew(conn, packet))
 		conn = 0;
-	judgement_begin(&judgement, packet, conn, skb->ifindex);
-	if (!judgement.gate.buffers || !workload_at(skb->ifindex))
+	own = workload_at(skb->ifindex);
+	judgement_begin(&judgement, packet, conn, skb->ifindex, own);
+	if (!judgement.gate.buffers || !own)
 		return deny(skb, packet, &judgement, WEFT_REASON_POLICY_NOT_LOADED);
 	if (hook == FROM_POD && !source_is_valid(packet, skb->ifindex))
 		return deny(skb, packet, &judgement, WEFT_REASON_INVALID_SOURCE);
@@ -231,10 +223,15 @@ SUBPROGRAM int admit(struct __sk_buff *skb, const struct packet *packet, __u32 h
 	reason = conn_settle(packet, &judgement, conn);
 	if (reason != WEFT_REASON_NONE)
 		return deny(skb, packet, &judgement, reason);
-	if (hook == FROM_POD && has_short_way(&judgement)) {
-		const struct side *receiver = &judgement.side[end_index(packet->sender == judgement.initiator)];
+	if (judgement.is_new && packet->key.protocol != IPPROTO_TCP) {
+		report_opened(packet, &judgement, WEFT_EGRESS);
+		report_opened(packet, &judgement, WEFT_INGRESS);
+	}
+	if (hook == FROM_POD && judgement.short_way) {
+		__u32 receiver = judgement.ifindex[end_index(packet->sender == judgement.initiator)];
+		const struct weft_workload *workload = workload_at(receiver);
 
-		return take_short_way(skb, receiver->ifindex, receiver->mac);
+		return workload ? take_short_way(skb, receiver, workload->mac) : TC_ACT_SHOT;
 	}
 	return TC_ACT_UNSPEC; /* other programs at the interface may still want it */
 }

@@ -17,7 +17,7 @@
 /*
  * A function that the verifier proves once, for all arguments, instead of once more for each path to each call: without it
  * its work multiplies to minutes. Arguments are numbers, the context, and pointers to plain data, which it takes for NULL
- * unless they are checked.
+ * unless they are checked. Linux 6.1 takes no key of a map from such data: it is copied to the stack first.
  */
 #define SUBPROGRAM __noinline
 
@@ -336,11 +336,13 @@ static __always_inline bool has_ports(__u8 protocol)
 #include "lib/fragment.h"
 
 /* 0, PACKET_PASS, or the enum weft_reason to drop it for. Fills in a zeroed `packet`. */
-static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *packet)
+SUBPROGRAM int packet_parse(struct __sk_buff *skb, struct packet *packet)
 {
 	struct network network = {};
 	__u32 type = skb->protocol;
 
+	if (!packet)
+		return WEFT_REASON_MALFORMED_PACKET;
 	if (skb->vlan_present)
 		return WEFT_REASON_UNSUPPORTED_ETHERTYPE;
 	if (type == bpf_htons(ETH_P_IP)) {

@@ -24,28 +24,19 @@ static __always_inline union gate gate_read(void)
 	return (union gate){ .word = settings ? *(const volatile __u64 *)settings : 0 };
 }
 
-/* A pod of this node that a connection begins or ends at; ifindex 0: that end is not here. */
-struct side {
-	__u64 netns_cookie;
-	__u32 ifindex;
-	__u32 flags; /* enum weft_workload_flag */
-	__u8 mac[ETH_ALEN];
-	__u8 pad[2];
-};
-
 struct judgement {
 	union gate gate;
-	struct side side[2];		/* by enum weft_direction of the decision that is theirs */
-	struct weft_decision decision;	/* the one that denied, else the last */
-	__u32 direction;		/* of that one */
-	__u32 hook;			/* FROM_POD or TO_POD */
-	__u32 rule[2];			/* by enum weft_direction */
-	__u32 identity[2];		/* of the initiator, of the other end */
-	__u32 initiator;		/* end of the key */
-	__u8 decided;			/* bit enum weft_direction */
-	__u8 is_new;			/* there is no entry yet */
-	__u8 was_open;			/* there is one, and nothing has ended it */
-	__u8 pad;
+	__u32 ifindex[2]; /* of the pods of this node at both ends, by enum weft_direction of the decision that is theirs; or 0 */
+	struct weft_decision decision; /* the one that denied, else the last */
+	__u32 direction;	       /* of that one */
+	__u32 hook;		       /* FROM_POD or TO_POD */
+	__u32 rule[2];		       /* by enum weft_direction */
+	__u32 identity[2];	       /* of the initiator, of the other end */
+	__u32 initiator;	       /* end of the key */
+	__u8 decided;		       /* bit enum weft_direction */
+	__u8 is_new;		       /* there is no entry yet */
+	__u8 was_open;		       /* there is one, and nothing has ended it */
+	__u8 short_way;		       /* both ends take it */
 };
 
 /* The hook: what leaves the pod, what enters it. */
@@ -57,43 +48,41 @@ static __always_inline const struct weft_workload *workload_at(__u32 ifindex)
 	return bpf_map_lookup_elem(&weft_interfaces, &ifindex);
 }
 
-/* The interface of the pod of this node that has `addr`, or 0. */
-static __always_inline __u32 ifindex_of(const struct weft_addr *addr)
+/* The interface of the pod of this node that is `end` of the packet's connection, or 0. */
+SUBPROGRAM int end_ifindex(const struct packet *packet, __u32 end)
 {
-	const struct weft_address *known = weft_find_address(addr);
+	const struct weft_address *known;
+	struct weft_addr addr;
 
+	if (!packet)
+		return 0;
+	addr = packet->key.addr[end_index(end)];
+	known = weft_find_address(&addr);
 	return known ? known->ifindex : 0;
 }
 
-static __always_inline struct side side_at(__u32 ifindex)
+/* Who is at `end`. While both buffers decide, records show the identities of the newer one. */
+SUBPROGRAM int end_identity(const struct packet *packet, __u32 end, __u32 buffers)
 {
-	const struct weft_workload *workload = ifindex ? workload_at(ifindex) : 0;
-	struct side side = {};
+	struct weft_addr addr;
 
-	if (!workload)
-		return side;
-	side.netns_cookie = workload->netns_cookie;
-	side.ifindex = ifindex;
-	side.flags = workload->flags;
-	__builtin_memcpy(side.mac, workload->mac, ETH_ALEN);
-	return side;
-}
-
-/* While both buffers decide, records show the identities of the newer one. */
-static __always_inline __u32 identity_shown(union gate gate, const struct weft_addr *addr)
-{
-	return weft_identity_of(addr, gate.buffers == 1 ? 0 : 1);
+	if (!packet)
+		return WEFT_IDENTITY_WORLD;
+	addr = packet->key.addr[end_index(end)];
+	return weft_identity_of(&addr, buffers == 1 ? 0 : 1);
 }
 
 static __always_inline struct flow judgement_flow(const struct judgement *judgement, __u32 direction)
 {
+	const struct weft_workload *workload = workload_at(judgement->ifindex[end_index(direction)]);
+
 	return (struct flow){
 		.source_identity = judgement->identity[0],
 		.destination_identity = judgement->identity[1],
 		.initiator = judgement->initiator,
 		.direction = direction,
 		.rule = judgement->rule[end_index(direction)],
-		.netns_cookie = judgement->side[end_index(direction)].netns_cookie,
+		.netns_cookie = workload ? workload->netns_cookie : 0,
 	};
 }
 
@@ -131,21 +120,22 @@ static __always_inline void judge_audit(const struct packet *packet, const struc
 SUBPROGRAM int judge(const struct packet *packet, struct judgement *judgement, __u32 direction)
 {
 	const struct weft_workload *workload;
-	__u32 initiator, peer;
+	struct weft_addr peer;
+	__u32 initiator;
 
 	if (!packet || !judgement)
 		return WEFT_REASON_POLICY_NOT_LOADED;
 	direction = end_index(direction);
-	if (!judgement->side[direction].ifindex)
+	if (!judgement->ifindex[direction])
 		return WEFT_REASON_NONE;
-	workload = workload_at(judgement->side[direction].ifindex);
+	workload = workload_at(judgement->ifindex[direction]);
 	if (!workload)
 		return WEFT_REASON_POLICY_NOT_LOADED;
 
 	initiator = end_index(judgement->initiator);
-	peer = direction == WEFT_EGRESS ? other_end(initiator) : initiator;
+	peer = packet->key.addr[direction == WEFT_EGRESS ? other_end(initiator) : initiator];
 	judgement->direction = direction;
-	judgement->decision = weft_decide(judgement->gate.buffers, workload, direction, &packet->key.addr[end_index(peer)],
+	judgement->decision = weft_decide(judgement->gate.buffers, workload, direction, &peer,
 					  packet->key.protocol, packet_port(packet, other_end(initiator)));
 	if (judgement->decision.reason != WEFT_REASON_NONE)
 		return judgement->decision.reason;
