@@ -252,15 +252,34 @@ static struct policy *policy_new(struct policies *policies, const struct object 
 	return policy;
 }
 
-/* Fields that cannot be decided at L4 were reported by whoever decoded the policy. */
+static int report_one(struct policies *policies, const struct object *meta, const char *text)
+{
+	return model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN, text);
+}
+
+/* What a rule comes to with parts that L4 cannot decide: it never allows too much, and never denies too little. */
 static int report(struct policies *policies, const struct authorization_policy_object *object)
 {
+	static const char *const meanings[] = {
+		[AUTHORIZE_ALLOW] = "the rule allows nothing",
+		[AUTHORIZE_DENY] = "the rule denies as if they were not given",
+		[AUTHORIZE_AUDIT] = "the rule records as if they were not given",
+	};
 	const struct object *meta = &object->meta;
+	char text[128];
+	int error = 0;
 
 	model_clear_reports(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN);
-	return object->action != AUTHORIZE_CUSTOM ? 0 :
-		       model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN,
-				    "action CUSTOM is not supported: the policy is not applied");
+	if (object->action == AUTHORIZE_CUSTOM)
+		return report_one(policies, meta, "action CUSTOM is not supported: the policy is not applied");
+	for (size_t i = 0; i < object->rule_count && !error; i++) {
+		if (!rule_is_undecidable(&object->rules[i]))
+			continue;
+		snprintf(text, sizeof(text), "spec.rules[%zu]: fields of HTTP cannot be decided at L4: %s", i,
+			 meanings[object->action]);
+		error = report_one(policies, meta, text);
+	}
+	return error;
 }
 
 static bool in_force(const struct object *object)
