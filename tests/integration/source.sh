@@ -117,5 +117,6 @@ kind: AuthorizationPolicy
 metadata: {name: by-path, namespace: default}
 spec: {selector: {matchLabels: {app: one}}, action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]}
 YAML
-becomes "an unsupported field is reported with its object" 5 ".*by-path.*" problem
+becomes "an unsupported field is counted in status" 5 ".*1 parts of objects are not honoured.*" problem
+expect "and named with its object in check" ".*by-path.*spec\.rules\[0\].*" meshctl1 check
 finish
