@@ -281,7 +281,8 @@ int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapa
 			.is_full = map->is_full,
 		};
 
-		result = each(&shown, context);
+		if (map->capacity) /* what is stored with sockets has room as long as there are sockets */
+			result = each(&shown, context);
 	}
 	return result;
 }

@@ -4,7 +4,7 @@
 
 topology bridge 1
 
-# refused DESCRIPTION PATTERN OPTION…: weftd fails, in one message that matches
+# refused DESCRIPTION PATTERN COMMAND…: weftd fails, with one error, and that matches
 refused()
 {
 	local description=$1 pattern=$2 output status errors
@@ -12,8 +12,8 @@ refused()
 	shift 2
 	output=$("$@" 2>&1 </dev/null)
 	status=$?
-	errors=$(grep -c . <<<"$output")
-	if [ $status -ne 0 ] && [ $status -lt 124 ] && [ "$errors" -le 2 ] && grep -qiE "$pattern" <<<"$output"; then
+	errors=$(grep -E '^[^ ]+ error |^weftd: ' <<<"$output")
+	if [ $status -ne 0 ] && [ $status -lt 124 ] && [ "$(wc -l <<<"$errors")" -eq 1 ] && grep -qiE "$pattern" <<<"$errors"; then
 		ok "$description"
 	else
 		not_ok "$description" "$(printf 'status %d, wanted one message like: %s\n%s' $status "$pattern" "$output")"

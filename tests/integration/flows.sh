@@ -7,7 +7,7 @@ pod client 1 app=client
 pod server 1 app=server
 serve server tcp:8080 udp:5300
 service server 1 app=server tcp:80:8080 udp:53:5300
-start_mesh --access-log="$RUN/access.log" --report-interval=1
+start_mesh --access-log="$RUN/access.json" --report-interval=1
 
 connections=25
 size=4096
@@ -16,7 +16,7 @@ expect "connections through the service" "(server ?){$connections}" in_pod clien
 
 # labels of the traffic from client to server through the service, as one end counts it
 series=('source_workload="client"' 'destination_workload="server"' 'destination_service_name="server"'
-	'connection_security_policy="none"' 'response_flags="-"')
+	'connection_security_policy="unknown"' 'response_flags="-"')
 for reporter in source destination; do
 	label="reporter=\"$reporter\""
 	service=("${series[@]}")
@@ -42,7 +42,7 @@ expect "records name both pods" "FORWARDED client server 8080" \
 expect "a filter that matches nothing prints nothing" "" records --from-pod default/nobody
 expect "the compact form" "([^ ]+.* default/client.* -> default/server.* FORWARDED .*)+" \
 	meshctl1 observe --last 5 --from-pod default/client --verdict FORWARDED
-expect_ok "the access log is JSON, a line each" jq -e . "$RUN/access.log"
+expect_ok "the access log is JSON, a line each" jq -e . "$RUN/access.json"
 
 hold long client peer hold tcp 10.96.0.1 80
 expect "a connection that stays" "open server" heard long

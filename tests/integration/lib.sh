@@ -181,7 +181,7 @@ show_logs()
 	for log in "$RUN"/*.log; do
 		[ -s "$log" ] || continue
 		printf '# --- last lines of %s\n' "${log##*/}"
-		tail -n 30 "$log" | sed 's/^/# /'
+		tail -n 30 "$log" | cut -c 1-240 | sed 's/^/# /'
 	done
 }
 

@@ -18,7 +18,7 @@ full()
 	metrics 1 | awk '/^weft_map_full_total/ && /weft_services/ { print ($NF > 0) }'
 }
 becomes "a full map counts" 5 1 full
-expect "status names it and the option that helps" ".*weft_services.*max-services.*" meshctl1 status
+expect "status names it and the option that helps" ".*weft_services is full: 8 of 8 .*--max-.*" meshctl1 status
 expect "the log names it" ".*weft_services.*" cat "$RUN/weftd-node1.log"
 expect "what is in it works on" server in_pod client peer ask tcp 10.96.0.1 80
 for number in 11 12 13 14 15 16 17 18; do

@@ -22,7 +22,7 @@ attached()
 	bpftool cgroup tree "$CGROUP" | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $2, $3 }'
 	in_node 1 sh -c 'for i in /proc/sys/net/ipv4/conf/*; do i=${i##*/}; tc filter show dev "$i" ingress 2>/dev/null
 		tc filter show dev "$i" egress 2>/dev/null; done; tc qdisc show | grep -E "clsact|ingress"'
-	find "$RUN/bpffs" -mindepth 1 | sort
+	find "$RUN/bpffs" -mindepth 1 ! -name '*.debug' | sort # maps.debug and progs.debug are in every bpffs
 }
 
 start_mesh
