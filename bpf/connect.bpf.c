@@ -152,8 +152,27 @@ static __always_inline bool is_own_address(const struct weft_workload *workload,
 	return known && known->ifindex && known->ifindex == workload->ifindex;
 }
 
+/*
+ * A server of UDP answers from a socket that is not connected, or that it connects to who spoke first: no egress of its own,
+ * as NetworkPolicy has it. Whether the reply may go is for the program at the interface, which keeps the connection.
+ */
+static __noinline bool is_reply(struct bpf_sock_addr *ctx, const struct attempt *attempt)
+{
+	struct weft_conn_key key = { .protocol = attempt->to.protocol };
+	const struct weft_conn *conn;
+	struct bpf_sock *sock = ctx->sk;
+	__u8 own;
+
+	if (!sock || attempt->translated || attempt->to.protocol != IPPROTO_UDP)
+		return false;
+	own = conn_key_set(&key, &attempt->workload->addr[addr_is_v4(&attempt->to.addr) ? 0 : 1], bpf_htons(sock->src_port),
+			   &attempt->to.addr, attempt->to.port);
+	conn = bpf_map_lookup_elem(&weft_conntrack, &key);
+	return conn && conn->initiator != own;
+}
+
 /* Egress policy. False: denied, and decision says by what. */
-static __always_inline bool permit(struct attempt *attempt)
+static __always_inline bool permit(struct bpf_sock_addr *ctx, struct attempt *attempt)
 {
 	const struct weft_workload *workload = attempt->workload;
 	const struct weft_address *known = weft_find_address(&attempt->to.addr);
@@ -166,6 +185,8 @@ static __always_inline bool permit(struct attempt *attempt)
 	}
 	attempt->decision = weft_decide_at(attempt->buffers, workload, WEFT_EGRESS, &attempt->to.addr, known,
 					   attempt->to.protocol, port);
+	if (attempt->decision.reason != WEFT_REASON_NONE && is_reply(ctx, attempt))
+		attempt->decision = weft_decision_make(WEFT_RULE_NONE, WEFT_REASON_NONE);
 	return attempt->decision.reason == WEFT_REASON_NONE;
 }
 
@@ -285,7 +306,7 @@ static __noinline int leave(struct bpf_sock_addr *ctx, struct attempt *attempt)
 	}
 	attempt->buffers = buffers_now();
 	attempt->local_identity = attempt->workload->identity[newer_buffer(attempt->buffers)];
-	if (!balance(attempt) || !permit(attempt))
+	if (!balance(attempt) || !permit(ctx, attempt))
 		return refuse(ctx, attempt);
 	if (attempt->decision.flags && record_is_due(attempt))
 		record(ctx, attempt, WEFT_EVENT_AUDIT);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compile/internal.h"
+#include "util/addr.h"
 #include "util/intern.h"
 #include "util/log.h"
 
@@ -199,6 +200,12 @@ static int select_pod(struct compile *compile, struct local_pod *pod, uint32_t *
 	return 0;
 }
 
+static void add_addresses(struct desired_workload *value, const struct pod_object *object)
+{
+	for (size_t i = object ? object->address_count : 0; i-- > 0;) /* backwards: the first of a family stays */
+		value->addr[addr_is_v4(&object->addresses[i]) ? 0 : 1] = object->addresses[i];
+}
+
 static int publish(struct compile *compile, struct local_pod *pod)
 {
 	const struct binding *binding = &pod->binding;
@@ -210,6 +217,7 @@ static int publish(struct compile *compile, struct local_pod *pod)
 	value.identity = pod->identity ? pod->identity->number : 0;
 	value.ifindex = binding->ifindex_count ? binding->ifindexes[0] : 0;
 	memcpy(value.mac, binding->macs[0], sizeof(value.mac));
+	add_addresses(&value, object_of(compile, pod));
 	pod->written = *binding;
 	changes = result = table_set(compile->desired->workloads, &binding->netns_cookie, &value, sizeof(value));
 	for (uint32_t i = 0; result >= 0 && i < binding->ifindex_count; i++) {

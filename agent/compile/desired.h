@@ -46,6 +46,7 @@ struct desired_workload { /* key of .workloads: uint64_t cookie; of .interfaces:
 	uint32_t flags; /* enum weft_workload_flag without SHORT_WAY: datapath/ adds that */
 	uint8_t mac[6];
 	uint8_t pad[2];
+	struct weft_addr addr[2];
 };
 struct desired_address { /* key: struct weft_addr */
 	uint32_t identity;

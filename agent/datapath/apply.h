@@ -8,7 +8,8 @@
 #include "datapath/runs.h"
 #include "util/hash.h"
 
-#define VALUE_MAX 64 /* bytes; no value that the agent writes is larger */
+#define VALUE_MAX 128 /* bytes; no value that the agent writes is larger */
+_Static_assert(sizeof(struct weft_workload) <= VALUE_MAX, "the largest value of a two-buffer map does not fit");
 
 struct apply {
 	struct datapath *datapath;

@@ -187,6 +187,7 @@ static void encode_workload_common(const struct apply *apply, const void *desire
 	if (desired && apply->short_way && !(wanted->flags & WEFT_WORKLOAD_HOST))
 		workload->flags |= WEFT_WORKLOAD_SHORT_WAY;
 	memcpy(workload->mac, wanted->mac, sizeof(workload->mac));
+	memcpy(workload->addr, wanted->addr, sizeof(workload->addr));
 }
 
 static int encode_address(struct round *round, const void *key, const void *desired, size_t size, uint32_t buffer, void *value)

@@ -57,6 +57,7 @@ struct weft_workload {
 	__u32 flags;		     /* enum weft_workload_flag */
 	__u8 mac[6];		     /* of the pod's own end */
 	__u8 pad[2];
+	struct weft_addr addr[2];    /* the pod's first address of each family, IPv4 then IPv6; zero: none */
 };
 
 enum weft_subject {
@@ -400,7 +401,7 @@ enum weft_event_type {
 
 #define WEFT_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type " changed: raise WEFT_ABI_VERSION")
 WEFT_ASSERT_SIZE(weft_control, 24);
-WEFT_ASSERT_SIZE(weft_workload, 40);
+WEFT_ASSERT_SIZE(weft_workload, 72);
 WEFT_ASSERT_SIZE(weft_address, 16);
 WEFT_ASSERT_SIZE(weft_prefix, 20);
 WEFT_ASSERT_SIZE(weft_policy_key, 12);

@@ -107,6 +107,8 @@ expect_failure "a raw socket does not slip by" in_pod client ping -c 1 -W $SLOWE
 echo payload | in_pod client socat -u - "IP4-SENDTO:${POD_IP4[other]}:253"
 becomes "nor does another protocol; both are counted" 5 "$((before + 2))" metric 1 weft_drops_total 'reason="POLICY_DENIED"'
 expect "who answers a connection is not held back" client ask other "${POD_IP4[client]}"
+expect "nor who answers a datagram" client in_pod other peer ask udp "${POD_IP4[client]}" 5300
+expect "nor who answers a datagram, IPv6" client in_pod other peer ask udp "${POD_IP6[client]}" 5300
 delete_manifest egress
 becomes "a deleted policy opens again" 5 other ask client "${POD_IP4[other]}"
 
