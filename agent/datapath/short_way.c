@@ -86,7 +86,7 @@ int short_way_open(struct datapath *datapath, char reason[REASON_MAX])
 	look(datapath, datapath->short_way);
 	log_info("short way between pods of this node: %s (%s)", datapath->short_way->on ? "on" : "off",
 		 datapath->short_way->why);
-	return 0;
+	return apply_short_way(datapath, datapath->short_way->on);
 }
 
 void short_way_close(struct datapath *datapath)
