@@ -124,15 +124,19 @@ static __always_inline struct weft_event *event_start(enum weft_event_type type)
 	return event;
 }
 
-/* Wakes the agent only when enough is waiting: a wake-up for each record would cost more than the record. */
+/*
+ * Wakes the agent when enough is waiting, and then not for each record while it is busy with them: the program whose packet or
+ * call this is pays for the wake-up. The record that crosses the mark does it; the next one too, as two CPUs may cross it
+ * together. What is below the mark, or slipped by, the agent finds when it looks by itself (ten times a second).
+ */
 static __always_inline void event_submit(struct weft_event *event)
 {
 	const struct weft_control *settings = control();
-	__u64 flags = BPF_RB_NO_WAKEUP;
+	__u64 mark = settings ? settings->report_bytes : 0;
+	__u64 waiting = bpf_ringbuf_query(&weft_events, BPF_RB_AVAIL_DATA);
+	bool crossed = waiting >= mark && waiting - mark < 2 * (sizeof(*event) + BPF_RINGBUF_HDR_SZ);
 
-	if (!settings || bpf_ringbuf_query(&weft_events, BPF_RB_AVAIL_DATA) >= settings->report_bytes)
-		flags = BPF_RB_FORCE_WAKEUP;
-	bpf_ringbuf_submit(event, flags);
+	bpf_ringbuf_submit(event, crossed || !mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
 /*
