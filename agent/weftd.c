@@ -70,6 +70,13 @@ static void load(struct agent *agent)
 
 static void model_changed(void *context) { load(context); }
 
+/* A pod that names no node is taken by the agent that was told of its network namespace. */
+static bool is_ours(const struct agent *agent, const struct pod_object *pod)
+{
+	return pod->netns && !pod->host_network && pod->phase != POD_SUCCEEDED && pod->phase != POD_FAILED &&
+	       (!pod->node_name || !strcmp(pod->node_name, agent->config->node_name));
+}
+
 /* The model's pods of this node are node/'s business. */
 static void pod_changed(const struct object *old, const struct object *new, void *context)
 {
@@ -79,7 +86,7 @@ static void pod_changed(const struct object *old, const struct object *new, void
 
 	if (any->kind != MODEL_POD)
 		return;
-	if (is && is->netns && !is->host_network && is->phase != POD_SUCCEEDED && is->phase != POD_FAILED)
+	if (is && is_ours(agent, is))
 		node_pod_add(agent->node, any->namespace, any->name, is->netns);
 	else if (was && was->netns)
 		node_pod_remove(agent->node, any->namespace, any->name);
@@ -284,11 +291,10 @@ static int open_rooms(struct agent *agent)
 		result = compile_new(&agent->compile, agent->model, &options);
 	if (result == 0)
 		result = node_new(&agent->node, agent->base, bound, agent);
-	if (result < 0) {
+	if (result < 0)
 		log_error("starting: %s", strerror(-result));
-		return result;
-	}
-	result = telemetry_open(&agent->telemetry, agent); /* which says itself what is wrong */
+	else
+		result = telemetry_open(&agent->telemetry, agent); /* says itself what is wrong */
 	if (result < 0)
 		return result;
 	node_watch_host(agent->node, host_changed, agent);
