@@ -49,6 +49,7 @@ pod client 1 app=client
 pod server 1 app=server
 pod plain-client 2 app=plain
 pod plain-server 2 app=plain
+masquerade 1 2
 allow_load
 serve_load server echo $ECHO_PORT
 serve_load plain-server echo $ECHO_PORT

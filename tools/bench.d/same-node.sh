@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-# Two pods of one node on a bridge: with the mesh (short way, policy, telemetry) against without.
+# Two pods of one node on a bridge: with the mesh (short way, policy, telemetry) against without. Both nodes are as a bridge
+# CNI leaves them, with its masquerading; a third, bare bridge without netfilter, which no cluster has, is shown beside them.
 . "$(dirname "$0")/lib.sh"
 
-topology bridge 2
-pod client 1 app=client
-pod server 1 app=server
-pod plain-client 2 app=plain
-pod plain-server 2 app=plain
+topology bridge 3
+for node in 1 2 3; do
+	pod "client$node" "$node" app=client
+	pod "server$node" "$node" app=server
+	serve_all_loads "server$node"
+done
+masquerade 1 2
 allow_load
-serve_all_loads server
-serve_all_loads plain-server
-start_agent 1 --short-way=on # node 2 has no mesh
+start_agent 1 --short-way=on # the other nodes have no mesh
 
-paired same-node-round-trip "<= 0.85" us \
-	load_from client rtt "${POD_IP4[server]}" $ECHO_PORT "$MILLISECONDS" -- \
-	load_from plain-client rtt "${POD_IP4[plain-server]}" $ECHO_PORT "$MILLISECONDS"
-paired same-node-stream ">= 1.03" Gbit/s \
-	load_from client stream "${POD_IP4[server]}" $SINK_PORT "$MILLISECONDS" -- \
-	load_from plain-client stream "${POD_IP4[plain-server]}" $SINK_PORT "$MILLISECONDS"
-paired same-node-connects ">= 1.03" connections/s \
-	load_from client connect "${POD_IP4[server]}" $CLOSE_PORT "$MILLISECONDS" -- \
-	load_from plain-client connect "${POD_IP4[plain-server]}" $CLOSE_PORT "$MILLISECONDS"
+# same_node NAME LIMIT UNIT SUBCOMMAND PORT
+same_node()
+{
+	paired "same-node-$1" "$2" "$3" \
+		load_from client1 "$4" "${POD_IP4[server1]}" "$5" "$MILLISECONDS" -- \
+		load_from client2 "$4" "${POD_IP4[server2]}" "$5" "$MILLISECONDS" -- \
+		load_from client3 "$4" "${POD_IP4[server3]}" "$5" "$MILLISECONDS"
+}
+
+same_node round-trip "<= 0.85" us rtt $ECHO_PORT
+same_node stream ">= 1.03" Gbit/s stream $SINK_PORT
+same_node connects ">= 1.03" connections/s connect $CLOSE_PORT

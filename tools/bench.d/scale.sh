@@ -30,7 +30,7 @@ result resident-memory "$(memory VmRSS)" MiB "<= 64" "10,000 Services, 100,000 e
 sed '/^- addresses:/,$d' "$MANIFESTS/service-7000.yaml" >"$RUN/nine"
 sed -n '/^- addresses:/,$p' "$MANIFESTS/service-7000.yaml" | head -n 36 >>"$RUN/nine"
 cp "$MANIFESTS/service-7000.yaml" "$RUN/ten"
-"${ON_LOAD_CPU[@]}" propagation "$RUN/nine" "$RUN/ten" "$MANIFESTS/service-7000.yaml" "$RUN/bpffs/node1/weft_services" \
+"${ON_LOAD_CPU[@]}" propagation "$RUN/nine" "$RUN/ten" "$MANIFESTS/service-7000.yaml" "$RUN/bpffs/node1/maps/weft_services" \
 	10.100.27.88 80 "$CHANGES" >"$RUN/propagation" || bail_out "changes do not reach the map"
 read -r half most all <"$RUN/propagation"
 result endpoint-change "$most" ms "<= 10" \
