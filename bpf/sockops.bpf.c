@@ -109,29 +109,21 @@ static __always_inline __u32 rule_of_accept(const struct tcp_state *state)
 	return conn ? conn->rule[WEFT_INGRESS] : WEFT_RULE_NONE;
 }
 
-/* The pod whose server accepted, unless it is none of ours, the node itself, or the client is the same pod. */
-static __always_inline const struct weft_workload *server_of(__u64 netns_cookie, const struct tcp_state *state)
+/* What stays within a pod is no traffic of the mesh. */
+static __always_inline bool is_from_itself(const struct tcp_state *state)
 {
-	const struct weft_workload *workload = bpf_map_lookup_elem(&weft_workloads, &netns_cookie);
-
-	if (!workload || workload->flags & WEFT_WORKLOAD_HOST || addr_is_loopback(&state->remote_addr) ||
-	    addr_equal(&state->remote_addr, &state->local_addr))
-		return 0;
-	return workload;
+	return addr_is_loopback(&state->remote_addr) || addr_equal(&state->remote_addr, &state->local_addr);
 }
 
-/* One process per listener is the exception, so there is no pid: whoever accepts is not known yet. */
+/* There is no pid: which process will accept it is not known yet. */
 static __always_inline void accepted(struct bpf_sock_ops *ctx)
 {
 	__u64 netns_cookie = bpf_get_netns_cookie(ctx);
-	const struct weft_workload *workload;
+	const struct weft_workload *workload = bpf_map_lookup_elem(&weft_workloads, &netns_cookie);
 	struct weft_socket socket;
 	struct tcp_state state;
 
-	if (!bpf_map_lookup_elem(&weft_workloads, &netns_cookie) || !read_tcp(ctx, &state))
-		return;
-	workload = server_of(netns_cookie, &state);
-	if (!workload)
+	if (!workload || workload->flags & WEFT_WORKLOAD_HOST || !read_tcp(ctx, &state) || is_from_itself(&state))
 		return;
 	socket = (struct weft_socket){
 		.flags = WEFT_SOCKET_SERVER | WEFT_SOCKET_COUNTED,
