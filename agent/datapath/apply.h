@@ -18,6 +18,7 @@ struct apply {
 	struct runs runs;
 	struct hash_set prefixes; /* struct prefix_entry: weft_prefixes again, for exact look-ups and parents */
 	struct hash_set closed;   /* struct closed_subject: those whose policy could not be written whole */
+	bool touched[8]; /* the tables that apply_policy_begin() leaves work in for apply_policy_end() */
 	bool short_way;
 	int grace; /* map of maps: apply_wait_for_programs() */
 	int grace_inner;

@@ -65,6 +65,7 @@ struct round {
 	uint32_t deciding;	 /* the buffer that holds the state in force */
 	bool changes;		 /* something in force is to change */
 	bool was_empty;		 /* the map: nothing to look up */
+	bool touched;		 /* apply_policy_end() has something to do with this table */
 	int error;		 /* not for lack of room */
 };
 
@@ -379,6 +380,7 @@ static int present(struct round *round, const void *key, void *value)
 static void no_room(struct round *round, const void *key)
 {
 	table_mark_dirty(round->table, key);
+	round->touched = true;
 	round->outcome->failed++;
 	if (round->kind->refused)
 		round->kind->refused(round, key);
@@ -463,7 +465,7 @@ static int write_key(const void *key, const void *desired, size_t size, void *co
 	struct round *round = context;
 	unsigned char value[VALUE_MAX];
 	int there = present(round, key, value), result;
-	bool differs;
+	bool differs, decides_otherwise;
 
 	if (there < 0)
 		return there;
@@ -477,8 +479,11 @@ static int write_key(const void *key, const void *desired, size_t size, void *co
 		return round->error;
 	}
 	differs = encode_common(round, desired, value) || !there;
-	if (differs || !round->kind->matches(round, key, value, desired, size, round->deciding))
+	decides_otherwise = !round->kind->matches(round, key, value, desired, size, round->deciding);
+	if (differs || decides_otherwise)
 		round->changes = true;
+	if (!desired || (decides_otherwise && round->target != WEFT_BUFFERS))
+		round->touched = true;
 	if (!differs && matches_target(round, key, value, desired, size))
 		return 0;
 	result = encode_target(round, key, desired, size, value);
@@ -545,8 +550,12 @@ static int follow_key(const void *key, const void *desired, size_t size, void *c
 /* Runs `each` over what is dirty in one table, and writes. */
 static int run_round(struct round *round, const struct kind *kind, table_each_fn *each)
 {
+	bool *touched = &round->apply->touched[kind - kinds];
 	int result;
 
+	if (each == follow_key && !*touched)
+		return 0;
+	round->touched = false;
 	round->kind = kind;
 	round->table = table_of(round->desired, kind);
 	round->map = datapath_find_map(round->apply->datapath, kind->map);
@@ -563,6 +572,7 @@ static int run_round(struct round *round, const struct kind *kind, table_each_fn
 	map_writer_flush(&round->writer);
 	round->outcome->writes += round->writer.written;
 	map_writer_clear(&round->writer);
+	*touched = round->touched;
 	return result < 0 ? result : round->error;
 }
 
@@ -702,6 +712,8 @@ int apply_policy_begin(struct apply *apply, struct desired *desired, struct outc
 {
 	int result = settle_buffers(apply);
 
+	_Static_assert(KIND_COUNT <= sizeof(apply->touched), "one for each kind");
+	memset(apply->touched, 0, sizeof(apply->touched));
 	mark_subjects(apply, desired); /* those closed by the last apply are looked at again */
 	forget_closed(apply);
 	if (result < 0)

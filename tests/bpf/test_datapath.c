@@ -696,6 +696,7 @@ static void an_interrupted_replacement_is_completed(void **state)
 
 	pin_by_hand(fixture, fd, "maps/weft_addresses_old");
 	open_datapath(fixture);
+	tables = fixture->datapath;
 	assert_int_equal(weft_find_address(&only_old)->identity[0], 7);
 	assert_int_equal(weft_find_address(&both)->identity[0], 8);
 	assert_false(is_pinned(fixture, "maps/weft_addresses_old"));
