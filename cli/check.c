@@ -66,25 +66,31 @@ static void append_all(cJSON *checks, cJSON *more)
 	cJSON_Delete(more);
 }
 
-/* What the agent finds. That it cannot be reached is a finding too, but the exit status is its own. */
-static int ask_agent(struct context *context, cJSON *checks)
+/*
+ * The machine, as the agent uses it where there is one, then what the agent finds. That it cannot be reached is a failure of its
+ * own, after which the machine's part is what helps.
+ */
+static int collect(struct context *context, cJSON *checks)
 {
-	cJSON *answer = NULL;
-	int status = client_get(context, "/v1/check", &answer);
+	bool pre = arguments_have(&context->arguments, "pre");
+	cJSON *config = NULL, *answer = NULL;
+	int status = pre ? EXIT_FINE : client_get(context, "/v1/config", &config);
 
+	if (!context->file) /* a sysdump is about another machine */
+		append_all(checks, check_kernel(json_text(config, "bpffs")));
+	if (!pre && !status)
+		status = client_get(context, "/v1/check", &answer);
 	append_all(checks, answer);
+	cJSON_Delete(config);
 	return status;
 }
 
 int run_check(struct context *context)
 {
-	/* a sysdump is about another machine */
-	cJSON *checks = context->file ? cJSON_CreateArray() : check_kernel();
+	cJSON *checks = cJSON_CreateArray();
 	int counts[MARK_COUNT] = { 0 };
-	int status = EXIT_FINE;
+	int status = collect(context, checks);
 
-	if (!arguments_have(&context->arguments, "pre"))
-		status = ask_agent(context, checks);
 	if (status && (wants_json(context) || wants_yaml(context))) { /* the error was printed */
 		cJSON_Delete(checks);
 		return status;

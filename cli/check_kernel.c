@@ -72,14 +72,14 @@ static void check_btf(cJSON *checks)
 	    "%s", there ? "" : "/sys/kernel/btf/vmlinux is missing");
 }
 
-static void check_bpffs(cJSON *checks)
+static void check_bpffs(cJSON *checks, const char *path)
 {
 	struct statfs system;
-	bool mounted = !statfs("/sys/fs/bpf", &system) && (unsigned long)system.f_type == BPF_FS_MAGIC;
+	bool mounted = !statfs(path, &system) && (unsigned long)system.f_type == BPF_FS_MAGIC;
 
 	add(checks, "bpffs is mounted", mounted ? OK : FAILURE,
-	    "mount -t bpf bpffs /sys/fs/bpf, or mount one elsewhere and start weftd with --bpffs", "%s",
-	    mounted ? "/sys/fs/bpf" : "not at /sys/fs/bpf");
+	    "mount -t bpf bpffs /sys/fs/bpf, or mount one elsewhere and start weftd with --bpffs", "%s%s",
+	    mounted ? "" : "not at ", path);
 }
 
 /* Where cgroup2 is mounted first, into `path`. */
@@ -204,14 +204,14 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 	return 0;
 }
 
-cJSON *check_kernel(void)
+cJSON *check_kernel(const char *bpffs)
 {
 	cJSON *checks = cJSON_CreateArray();
 
 	libbpf_set_print(quiet);
 	check_version(checks);
 	check_btf(checks);
-	check_bpffs(checks);
+	check_bpffs(checks, bpffs ? bpffs : "/sys/fs/bpf");
 	check_cgroup2(checks);
 	if (check_capabilities(checks)) { /* without them the kernel's answers would mean nothing */
 		check_program_types(checks);

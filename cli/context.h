@@ -72,7 +72,10 @@ void client_close(struct context *context);
 
 /* --- check_kernel.c --- */
 
-/* [{"category", "name", "result": "ok|warning|failure", "detail", "hint"}] about this machine, without any agent. */
-cJSON *check_kernel(void);
+/*
+ * [{"category", "name", "result": "ok|warning|failure", "detail", "hint"}] about this machine, without any agent. `bpffs`: where programs
+ * are or will be pinned; NULL: the default's file system.
+ */
+cJSON *check_kernel(const char *bpffs);
 
 #endif

@@ -9,8 +9,6 @@
 #define REPORTS_SHOWN 10
 #define RETRY_MILLISECONDS 200
 
-static void print_line(const char *name, const char *text) { printf("%-14s %s\n", name, text); }
-
 static void print_agent(const struct context *context, const cJSON *status)
 {
 	bool ready = json_true(status, "agent.ready");
@@ -109,7 +107,7 @@ static void print_counters(const struct context *context, const cJSON *status)
 {
 	const cJSON *drops = json_at(status, "datapath.drops"), *errors = json_at(status, "datapath.errors"), *item;
 
-	print_line("Refused", cJSON_GetArraySize(drops) ? "" : "nothing");
+	printf("%-14s %s\n", "Refused", cJSON_GetArraySize(drops) ? "(packets and connects)" : "nothing");
 	cJSON_ArrayForEach(item, drops)
 		printf("  %10.0f %-8s %s: %s\n", json_number(item, "packets"), json_text(item, "direction"),
 		       json_text(item, "reason"), json_text(item, "text"));

@@ -13,13 +13,14 @@
 static void add_machine(cJSON *dump)
 {
 	cJSON *machine = cJSON_AddObjectToObject(dump, "machine");
+	const cJSON *config = cJSON_GetObjectItem(dump, "/v1/config");
 	struct utsname name;
 
 	uname(&name);
 	cJSON_AddStringToObject(machine, "kernel", name.release);
 	cJSON_AddStringToObject(machine, "build", name.version);
 	cJSON_AddStringToObject(machine, "architecture", name.machine);
-	cJSON_AddItemToObject(machine, "checks", check_kernel());
+	cJSON_AddItemToObject(machine, "checks", check_kernel(cJSON_GetStringValue(cJSON_GetObjectItem(config, "bpffs"))));
 	cJSON_AddStringToObject(dump, "meshctl", WEFT_VERSION);
 }
 

@@ -262,7 +262,7 @@ static int report_rule(struct policies *policies, const struct authorization_pol
 {
 	char text[160];
 
-	snprintf(text, sizeof(text), "rule %zu has fields that only HTTP can decide: %s", index + 1,
+	snprintf(text, sizeof(text), "rule %zu has fields that only HTTP can decide: %s", index,
 		 object->action == AUTHORIZE_ALLOW ? "it never matches" : "it matches as if they were not there");
 	return report_text(policies, &object->meta, text);
 }
