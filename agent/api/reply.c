@@ -98,58 +98,28 @@ uint32_t reply_identity_at(const struct agent *agent, const struct weft_addr *ad
 	return known ? known->identity : 0;
 }
 
-/* The option that makes room in a map: --max-NAME for weft_NAME, but for these. */
-static const char *const other_options[][2] = {
-	{ "weft_conntrack", "max-connections" },
-	{ "weft_interfaces", "max-workloads" },
-	{ "weft_events", "ring-bytes" },
-};
-
-static int find_option(const char *name, const char *value, void *wanted)
-{
-	(void)value;
-	return !strcmp(name, wanted);
-}
-
-/* NULL: its size cannot be chosen. Into `text`. */
-static const char *capacity_option(const struct agent *agent, const char *map, char text[64])
-{
-	snprintf(text, 64, "max-%s", strncmp(map, "weft_", 5) ? map : map + 5);
-	for (size_t i = 0; i < sizeof(other_options) / sizeof(*other_options); i++)
-		if (!strcmp(map, other_options[i][0]))
-			snprintf(text, 64, "%s", other_options[i][1]);
-	return config_each(agent->config, find_option, text) ? text : NULL;
-}
-
-struct map_list {
-	const struct agent *agent;
-	cJSON *array;
-};
-
 static int add_map(const struct datapath_map *map, void *context)
 {
-	const struct map_list *list = context;
 	cJSON *json = cJSON_CreateObject();
-	char option[64];
 
 	cJSON_AddStringToObject(json, "name", map->name);
 	cJSON_AddNumberToObject(json, "entries", map->entries);
 	cJSON_AddNumberToObject(json, "capacity", map->capacity);
 	cJSON_AddNumberToObject(json, "full", (double)map->full);
 	cJSON_AddBoolToObject(json, "is_full", map->is_full);
-	reply_put_text(json, "option", capacity_option(list->agent, map->name, option));
-	cJSON_AddItemToArray(list->array, json);
+	reply_put_text(json, "option", map->option);
+	cJSON_AddItemToArray(context, json);
 	return 0;
 }
 
 cJSON *reply_map_array(const struct agent *agent)
 {
-	struct map_list list = { agent, cJSON_CreateArray() };
-	int error = datapath_each_map(agent->datapath, add_map, &list);
+	cJSON *array = cJSON_CreateArray();
+	int error = datapath_each_map(agent->datapath, add_map, array);
 
 	if (error < 0)
 		log_warn("the maps' fill cannot be read: %s", strerror(-error));
-	return list.array;
+	return array;
 }
 
 static int add_report(enum model_kind kind, const char *namespace, const char *name, const char *text, void *context)

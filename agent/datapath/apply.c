@@ -161,8 +161,8 @@ static void apply_once(struct apply *apply, struct desired *desired, struct outc
 static void tell_full(struct map *map)
 {
 	if (map->is_full && !map->full_told)
-		log_warn("map %s is full (%u of %u): what is there goes on working, new entries are left out; raise its --max-... option",
-			 map->name, map->entries, map->capacity);
+		log_warn("map %s is full (%u of %u): what is there goes on working, new entries are left out; raise --%s",
+			 map->name, map->entries, map->capacity, map_option(map));
 	else if (!map->is_full && map->full_told)
 		log_info("map %s has room again", map->name);
 	map->full_told = map->is_full;

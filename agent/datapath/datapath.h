@@ -57,6 +57,7 @@ struct datapath_map {
 	uint32_t entries, capacity;
 	uint64_t full; /* how often a write found no room */
 	bool is_full;  /* at the last write */
+	const char *option; /* of weftd, that sets its capacity ("max-services"); NULL: it cannot be chosen */
 };
 int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context), void *context);
 

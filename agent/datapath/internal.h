@@ -77,6 +77,8 @@ void explain_failure(char reason[REASON_MAX], const char *format, ...) __attribu
 
 /* NULL when there is none. */
 struct map *datapath_find_map(const struct datapath *datapath, const char *name);
+/* The option that sets its capacity, or NULL. */
+const char *map_option(const struct map *map);
 struct program *datapath_find_program(const struct datapath *datapath, const char *name);
 
 /* "DIRECTORY/RELATIVE" to `path` (PATH_MAX bytes). 0 or -ENAMETOOLONG. */

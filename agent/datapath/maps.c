@@ -12,18 +12,34 @@
 #include "datapath/kernel_map.h"
 #include "datapath/load.h"
 
-#define OPTION(field) offsetof(struct datapath_options, field)
+#define OPTION(field, name) offsetof(struct datapath_options, field), name
 static const struct {
 	const char *map;
 	size_t option;
+	const char *option_name;
 } capacities[] = {
-	{ "weft_services", OPTION(max_services) },     { "weft_slots", OPTION(max_slots) },
-	{ "weft_backends", OPTION(max_backends) },     { "weft_addresses", OPTION(max_addresses) },
-	{ "weft_prefixes", OPTION(max_prefixes) },     { "weft_policies", OPTION(max_policies) },
-	{ "weft_rules", OPTION(max_rules) },	       { "weft_conntrack", OPTION(max_connections) },
-	{ "weft_workloads", OPTION(max_workloads) },   { "weft_interfaces", OPTION(max_workloads) },
-	{ "weft_traffic", OPTION(max_traffic) },       { "weft_events", OPTION(ring_bytes) },
+	{ "weft_services", OPTION(max_services, "max-services") },
+	{ "weft_slots", OPTION(max_slots, "max-slots") },
+	{ "weft_backends", OPTION(max_backends, "max-backends") },
+	{ "weft_addresses", OPTION(max_addresses, "max-addresses") },
+	{ "weft_prefixes", OPTION(max_prefixes, "max-prefixes") },
+	{ "weft_policies", OPTION(max_policies, "max-policies") },
+	{ "weft_rules", OPTION(max_rules, "max-rules") },
+	{ "weft_conntrack", OPTION(max_connections, "max-connections") },
+	{ "weft_sockets", OPTION(max_connections, "max-connections") },
+	{ "weft_workloads", OPTION(max_workloads, "max-workloads") },
+	{ "weft_interfaces", OPTION(max_workloads, "max-workloads") },
+	{ "weft_traffic", OPTION(max_traffic, "max-traffic") },
+	{ "weft_events", OPTION(ring_bytes, "ring-bytes") },
 };
+
+const char *map_option(const struct map *map)
+{
+	for (size_t i = 0; i < sizeof(capacities) / sizeof(*capacities); i++)
+		if (!strcmp(capacities[i].map, map->name))
+			return capacities[i].option_name;
+	return NULL;
+}
 
 static uint32_t capacity_of(const struct datapath *datapath, const struct bpf_map *map)
 {
@@ -279,6 +295,7 @@ int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapa
 			.capacity = map->capacity,
 			.full = map->full,
 			.is_full = map->is_full,
+			.option = map_option(map),
 		};
 
 		if (map->capacity) /* what is stored with sockets has room as long as there are sockets */
