@@ -68,7 +68,8 @@ int datapath_map_fd(const struct datapath *datapath, const char *name)
 
 int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context), void *context)
 {
-	static const struct datapath_map maps[] = { { "weft_conntrack", 3, 100, 0, false }, { "weft_services", 8, 8, 2, true } };
+	static const struct datapath_map maps[] = { { "weft_conntrack", 3, 100, 0, false, "max-connections" },
+						    { "weft_services", 8, 8, 2, true, "max-services" } };
 
 	(void)datapath;
 	return each(&maps[0], context) ? 1 : each(&maps[1], context);
