@@ -29,7 +29,8 @@ static const struct {
 	.other = 180 * SECOND,
 };
 
-static const char *const counted[] = { "weft_affinity", "weft_udp_peers", "weft_fragments", "weft_traffic" };
+static const char *const counted[] = { "weft_affinity", "weft_udp_peers", "weft_fragments",
+				       "weft_denials",	"weft_sockets",	  "weft_traffic" };
 #define COUNTED (sizeof(counted) / sizeof(*counted))
 
 struct walk {
