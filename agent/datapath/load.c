@@ -94,6 +94,18 @@ static int pin_abi(struct datapath *datapath, char reason[REASON_MAX])
 	return result;
 }
 
+/* Workloads that a former agent left may have been told another way. */
+static int take_found_way(struct datapath *datapath, char reason[REASON_MAX])
+{
+	const char *why;
+	bool on = datapath_short_way(datapath, &why);
+	int result = apply_short_way(datapath, on);
+
+	if (result < 0)
+		explain_failure(reason, "cannot switch the short way %s: %s", on ? "on" : "off", strerror(-result));
+	return result;
+}
+
 static int start_rooms(struct datapath *datapath, char reason[REASON_MAX])
 {
 	int result = apply_new(datapath);
@@ -105,6 +117,8 @@ static int start_rooms(struct datapath *datapath, char reason[REASON_MAX])
 		return result;
 	}
 	result = short_way_open(datapath, reason);
+	if (result == 0)
+		result = take_found_way(datapath, reason);
 	return result == 0 ? attach_open(datapath, reason) : result;
 }
 

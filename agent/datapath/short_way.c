@@ -78,8 +78,6 @@ static void look(const struct datapath *datapath, struct short_way_state *ret)
 
 int short_way_open(struct datapath *datapath, char reason[REASON_MAX])
 {
-	int result;
-
 	datapath->short_way = calloc(1, sizeof(*datapath->short_way));
 	if (!datapath->short_way) {
 		snprintf(reason, REASON_MAX, "out of memory");
@@ -88,11 +86,7 @@ int short_way_open(struct datapath *datapath, char reason[REASON_MAX])
 	look(datapath, datapath->short_way);
 	log_info("short way between pods of this node: %s (%s)", datapath->short_way->on ? "on" : "off",
 		 datapath->short_way->why);
-	result = apply_short_way(datapath, datapath->short_way->on);
-	if (result < 0)
-		snprintf(reason, REASON_MAX, "cannot switch the short way %s: %s", datapath->short_way->on ? "on" : "off",
-			 strerror(-result));
-	return result;
+	return 0;
 }
 
 void short_way_close(struct datapath *datapath)
