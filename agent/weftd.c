@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "agent.h"
 #include "api/api.h"
@@ -27,28 +26,18 @@
 #include "node/stale.h"
 #include "source/source.h"
 #include "telemetry/telemetry.h"
+#include "util/clock.h"
 #include "util/intern.h"
 #include "util/log.h"
-
-#define NANOSECONDS UINT64_C(1000000000)
 
 /* What is done again and again, each in its own time. */
 static const struct timeval heartbeat_interval = { 1, 0 };
 static const struct timeval collect_interval = { 1, 0 };
 static const struct timeval look_interval = { 5, 0 };
 
-static uint64_t now(clockid_t clock)
+/* Model or bindings changed at `noticed` (CLOCK_MONOTONIC ns): bring the maps up to date. What fails stays dirty and is tried again at the next look. */
+static void load(struct agent *agent, uint64_t noticed)
 {
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * NANOSECONDS + (uint64_t)time.tv_nsec;
-}
-
-/* Model or bindings changed: bring the maps up to date. What fails stays dirty and is tried again at the next look. */
-static void load(struct agent *agent)
-{
-	uint64_t started = now(CLOCK_MONOTONIC);
 	struct desired *desired = compile_desired(agent->compile);
 	bool stale;
 	int result = compile_run(agent->compile);
@@ -63,12 +52,17 @@ static void load(struct agent *agent)
 	if (result < 0)
 		log_error("writing maps: %s; `meshctl get maps` shows which; trying again", strerror(-result));
 	else if (result > 0)
-		telemetry_loaded(now(CLOCK_MONOTONIC) - started, agent->telemetry);
+		telemetry_loaded(clock_now(CLOCK_MONOTONIC) - noticed, agent->telemetry);
 	if (stale)
 		stale_sockets_end(agent->node, agent->datapath, desired);
 }
 
-static void model_changed(void *context) { load(context); }
+static void model_changed(void *context)
+{
+	struct agent *agent = context;
+
+	load(agent, source_noticed(agent->source));
+}
 
 /* A pod that names no node is taken by the agent that was told of its network namespace. */
 static bool is_ours(const struct agent *agent, const struct pod_object *pod)
@@ -153,7 +147,7 @@ static void on_load(evutil_socket_t fd, short events, void *context)
 {
 	(void)fd;
 	(void)events;
-	load(context);
+	load(context, clock_now(CLOCK_MONOTONIC));
 }
 
 static void on_heartbeat(evutil_socket_t fd, short events, void *context)
@@ -183,7 +177,7 @@ static void on_look(evutil_socket_t fd, short events, void *context)
 	(void)fd;
 	(void)events;
 	datapath_short_way_check(agent->datapath);
-	load(agent);
+	load(agent, clock_now(CLOCK_MONOTONIC));
 }
 
 static int report_namespace(const char *namespace, const char *name, uint64_t cookie, void *context)
@@ -314,7 +308,7 @@ static int start(struct agent *agent)
 		result = source_open(&agent->source, agent->base, agent->model, agent->config->source, model_changed, agent);
 	if (result < 0)
 		return result;
-	load(agent);
+	load(agent, clock_now(CLOCK_MONOTONIC));
 	result = add_events(agent);
 	if (result == 0)
 		result = api_open(&agent->api, agent);
@@ -367,7 +361,7 @@ int main(int argc, char **argv)
 {
 	struct config config;
 	enum log_level level;
-	struct agent agent = { .config = &config, .started = now(CLOCK_REALTIME) };
+	struct agent agent = { .config = &config, .started = clock_now(CLOCK_REALTIME) };
 	int result = config_parse(&config, argc, argv);
 
 	if (result)

@@ -14,6 +14,7 @@
 #include "datapath/datapath.h"
 #include "telemetry/telemetry.h"
 #include "telemetry/traffic.h"
+#include "util/clock.h"
 #include "util/map_each.h"
 
 /* --- connections --- */
@@ -108,17 +109,9 @@ static int add_connection(const void *key, const void *value, void *context)
 	return 0;
 }
 
-static uint64_t monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
-}
-
 int reply_connections(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
 {
-	struct connections list = { agent, request, cJSON_CreateArray(), monotonic_now(), 0 };
+	struct connections list = { agent, request, cJSON_CreateArray(), clock_now(CLOCK_MONOTONIC), 0 };
 	int fd = datapath_map_fd(agent->datapath, "weft_conntrack");
 	int error = fd < 0 ? fd : map_each(fd, add_connection, &list);
 
@@ -218,7 +211,7 @@ int reply_top(const struct agent *agent, const struct api_request *request, cJSO
 	if (count)
 		qsort(items, count, sizeof(*items), compare_pairs);
 	json = cJSON_CreateObject();
-	cJSON_AddNumberToObject(json, "time_ns", (double)monotonic_now());
+	cJSON_AddNumberToObject(json, "time_ns", (double)clock_now(CLOCK_MONOTONIC));
 	add_pairs(cJSON_AddArrayToObject(json, "pairs"), agent, items, count);
 	free(items);
 	*ret = json;

@@ -13,16 +13,9 @@
 #include "datapath/datapath.h"
 #include "source/source.h"
 #include "telemetry/telemetry.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/map_each.h"
-
-static uint64_t realtime_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
-}
 
 static cJSON *version_json(void)
 {
@@ -48,7 +41,7 @@ static cJSON *agent_json(const struct agent *agent)
 	cJSON_AddStringToObject(json, "node", agent->config->node_name);
 	cJSON_AddNumberToObject(json, "pid", getpid());
 	cJSON_AddStringToObject(json, "started", flow_time_format(agent->started, time));
-	cJSON_AddNumberToObject(json, "uptime_seconds", (double)((realtime_now() - agent->started) / NANOSECONDS));
+	cJSON_AddNumberToObject(json, "uptime_seconds", (double)((clock_now(CLOCK_REALTIME) - agent->started) / NANOSECONDS));
 	cJSON_AddBoolToObject(json, "ready", telemetry_ready(agent));
 	cJSON_AddStringToObject(json, "cluster", agent->config->cluster);
 	cJSON_AddStringToObject(json, "trust_domain", agent->config->trust_domain);
@@ -186,7 +179,7 @@ int reply_sysdump(const struct agent *agent, const struct api_request *request, 
 	char time[FLOW_TIME_MAX];
 
 	(void)request;
-	cJSON_AddStringToObject(json, "time", flow_time_format(realtime_now(), time));
+	cJSON_AddStringToObject(json, "time", flow_time_format(clock_now(CLOCK_REALTIME), time));
 	for (int route = 0; route < API_ROUTE_COUNT; route++) {
 		struct api_request part = { .route = (enum api_route)route, .limit = UINT32_MAX };
 		cJSON *reply = NULL;

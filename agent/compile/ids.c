@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/clock.h"
 #include "util/hash.h"
 
 struct name {
@@ -25,13 +26,7 @@ struct ids {
 	unsigned int keep_seconds;
 };
 
-static time_t now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
+static time_t now_seconds(void) { return (time_t)(clock_now(CLOCK_MONOTONIC) / NANOSECONDS); }
 
 int ids_new(struct ids **ret, unsigned int keep_seconds)
 {

@@ -12,8 +12,9 @@
 
 #include "datapath/kernel_map.h"
 #include "datapath/load.h"
+#include "util/clock.h"
 
-#define SECOND UINT64_C(1000000000)
+#define SECOND NANOSECONDS
 #define ENTRIES_PER_CALL 8192
 
 /* How long a connection may be silent. Both ends of an established TCP connection may be, for a day. */
@@ -93,14 +94,6 @@ static bool is_over(const struct weft_conn_key *key, const struct weft_conn *con
 	return now > conn->last_seen && now - conn->last_seen > timeout_of(key->protocol, conn);
 }
 
-static uint64_t monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
 /* 1: taken out. A packet may have come since the entry was read, so it is looked at again. */
 static int remove_if_over(struct map *map, const struct weft_conn_key *key, uint64_t now)
 {
@@ -137,7 +130,7 @@ static int collect_piece(struct walk *walk)
 	uint32_t count = ENTRIES_PER_CALL;
 	void *keys, *values;
 	int result = read_on(walk, &count, &keys, &values), removed = 0;
-	uint64_t now = monotonic_now();
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
 	for (uint32_t i = 0; result >= 0 && i < count; i++) {
 		const struct weft_conn_key *key = (const struct weft_conn_key *)keys + i;

@@ -14,6 +14,7 @@
 
 #include "datapath/kernel_map.h"
 #include "datapath/place.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 #define DEFAULT_DIRECTORY "/sys/fs/bpf/weft"
@@ -194,11 +195,7 @@ void datapath_close(struct datapath *datapath)
 
 void datapath_heartbeat(struct datapath *datapath)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	__atomic_store_n(&datapath->control->heartbeat, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&datapath->control->heartbeat, clock_now(CLOCK_MONOTONIC), __ATOMIC_RELEASE);
 }
 
 struct room {

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "datapath/internal.h"
 #include "util/addr.h"
+#include "util/clock.h"
 
 #define READ_BYTES 65536
 #define OUTPUT_MAX (64u << 20) /* far beyond what any namespace's sockets fill */
@@ -247,14 +247,11 @@ static int seed_protocol(struct seeding *seeding, uint8_t protocol)
 
 int sockets_seed_connections(struct datapath *datapath)
 {
-	struct seeding seeding = { .map = datapath_map_fd(datapath, "weft_conntrack") };
-	struct timespec time;
+	struct seeding seeding = { .map = datapath_map_fd(datapath, "weft_conntrack"), .now = clock_now(CLOCK_MONOTONIC) };
 	int result;
 
 	if (seeding.map < 0)
 		return seeding.map;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	seeding.now = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 	result = seed_protocol(&seeding, IPPROTO_TCP);
 	if (result == 0)
 		result = seed_protocol(&seeding, IPPROTO_UDP);

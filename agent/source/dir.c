@@ -20,6 +20,7 @@
 
 #include "source/files.h"
 #include "source/provider.h"
+#include "util/clock.h"
 #include "util/hash.h"
 #include "util/intern.h"
 #include "util/log.h"
@@ -71,12 +72,25 @@ static int is_manifest_entry(const struct dirent *entry) { return is_manifest(en
 
 /* --- what the files say now --- */
 
+static void note_time(struct directory *self)
+{
+	if (!self->source.noticed)
+		self->source.noticed = clock_now(CLOCK_MONOTONIC);
+}
+
+static void announce(struct directory *self)
+{
+	note_time(self);
+	self->changed(self->context);
+	self->source.noticed = 0;
+}
+
 static void settle(struct directory *self)
 {
 	if (!files_settle(self->files, self->missing.count))
 		return;
 	self->source.counters.reloads++;
-	self->changed(self->context);
+	announce(self);
 }
 
 static void read_written(struct directory *self)
@@ -263,6 +277,7 @@ static void on_readable(evutil_socket_t descriptor, short what, void *context)
 {
 	(void)descriptor;
 	(void)what;
+	note_time(context);
 	read_events(context);
 	act(context);
 }
@@ -283,7 +298,7 @@ static void on_first(evutil_socket_t descriptor, short what, void *context)
 
 	(void)descriptor;
 	(void)what;
-	self->changed(self->context);
+	announce(self);
 }
 
 /* --- opening and closing --- */

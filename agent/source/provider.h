@@ -16,6 +16,7 @@ struct source_provider {
 struct source {
 	const struct source_provider *provider;
 	struct source_counters counters;
+	uint64_t noticed; /* when what is about to be announced was seen first; 0: nothing is */
 };
 
 extern const struct source_provider source_directory; /* dir.c */

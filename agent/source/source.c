@@ -34,4 +34,6 @@ int source_each_problem(const struct source *source, int (*each)(const struct so
 	return source->provider->each_problem(source, each, context);
 }
 
+uint64_t source_noticed(const struct source *source) { return source->noticed; }
+
 void source_counters(const struct source *source, struct source_counters *ret) { *ret = source->counters; }

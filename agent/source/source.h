@@ -36,6 +36,11 @@ int source_open(struct source **ret, struct event_base *base, struct model *mode
 void source_close(struct source *source); /* NULL is fine */
 int source_each_problem(const struct source *source, int (*each)(const struct source_problem *problem, void *context),
 			void *context);
+/*
+ * For changed(): CLOCK_MONOTONIC ns at which the first of the changes that it announces was noticed, before anything was
+ * read or decoded.
+ */
+uint64_t source_noticed(const struct source *source);
 struct source_counters { /* since start */
 	uint64_t files;		  /* read, each time counted */
 	uint64_t objects;	  /* decoded */

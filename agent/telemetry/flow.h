@@ -9,11 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "util/clock.h"
 #include "weft/abi.h"
 
 struct cJSON;
-
-#define NANOSECONDS UINT64_C(1000000000)
 
 /* All strings are interned (agent/util/intern.h); NULL: not known. */
 struct flow_end {

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "source/source.h"
 #include "telemetry/series.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/map_each.h"
 
@@ -323,11 +324,8 @@ static void write_ready(struct scrape *scrape, const struct metric *metric)
 
 static void write_uptime(struct scrape *scrape, const struct metric *metric)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
 	put(scrape, "%s %.3f\n", metric->name,
-	    (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)scrape->telemetry->agent->started / 1e9);
+	    (double)(clock_now(CLOCK_REALTIME) - scrape->telemetry->agent->started) / 1e9);
 }
 
 static void write_start_time(struct scrape *scrape, const struct metric *metric)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "util/addr.h"
+#include "util/clock.h"
 
 #define REBUILD_SECONDS 1 /* building takes some ten milliseconds at 100,000 pods */
 
@@ -76,13 +77,7 @@ static int compare(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct weft_addr)); /* the address is the first member */
 }
 
-static time_t now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
+static time_t now_seconds(void) { return (time_t)(clock_now(CLOCK_MONOTONIC) / NANOSECONDS); }
 
 /* What does not fit in memory is found at the next try. */
 static void rebuild(struct pods *pods)

@@ -8,16 +8,14 @@
 
 #include "compile/names.h"
 #include "config.h"
+#include "util/clock.h"
 #include "util/intern.h"
 
 uint64_t clock_offset_now(void)
 {
-	struct timespec real, monotonic;
+	uint64_t monotonic = clock_now(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &monotonic);
-	clock_gettime(CLOCK_REALTIME, &real);
-	return ((uint64_t)real.tv_sec * NANOSECONDS + (uint64_t)real.tv_nsec) -
-	       ((uint64_t)monotonic.tv_sec * NANOSECONDS + (uint64_t)monotonic.tv_nsec);
+	return clock_now(CLOCK_REALTIME) - monotonic;
 }
 
 const char *labels_text(const struct labels *labels)
