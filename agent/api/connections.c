@@ -44,7 +44,8 @@ static bool is_wanted(const struct connections *list, const struct weft_conn_key
 	       in_namespace(pod_at(list, &key->addr[1]), namespace);
 }
 
-static void put_end(cJSON *json, const char *name, const struct connections *list, const struct weft_conn_key *key, int end)
+static void put_end(cJSON *json, const char *name, const struct connections *list, const struct weft_conn_key *key,
+		    int end)
 {
 	const struct pod_object *pod = pod_at(list, &key->addr[end]);
 	char field[64], text[256];
@@ -73,9 +74,11 @@ static const char *tcp_state(const struct weft_conn *conn)
 	return both & syn || conn->flags & WEFT_CONN_SEEDED ? "open" : "opening";
 }
 
-static cJSON *connection_json(const struct connections *list, const struct weft_conn_key *key, const struct weft_conn *conn)
+static cJSON *connection_json(const struct connections *list, const struct weft_conn_key *key,
+			      const struct weft_conn *conn)
 {
-	const struct service_info *service = conn->service_id ? names_service(list->agent->compile, conn->service_id) : NULL;
+	const struct compile *compile = list->agent->compile;
+	const struct service_info *service = conn->service_id ? names_service(compile, conn->service_id) : NULL;
 	int source = conn->initiator & 1, destination = !source;
 	cJSON *json = cJSON_CreateObject();
 	char text[256];
@@ -116,7 +119,8 @@ static uint64_t monotonic_now(void)
 	return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
 }
 
-int reply_connections(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_connections(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		      struct api_error *ret_error)
 {
 	struct connections list = { agent, request, cJSON_CreateArray(), monotonic_now(), 0 };
 	int fd = datapath_map_fd(agent->datapath, "weft_conntrack");
@@ -124,7 +128,8 @@ int reply_connections(const struct agent *agent, const struct api_request *reque
 
 	if (error) {
 		cJSON_Delete(list.array);
-		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the connection table cannot be read: %s", strerror(-error));
+		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the connection table cannot be read: %s",
+				strerror(-error));
 	}
 	*ret = list.array;
 	return 0;
@@ -134,7 +139,8 @@ int reply_connections(const struct agent *agent, const struct api_request *reque
 
 static int compare_pairs(const void *left, const void *right)
 {
-	const struct weft_traffic_key *a = &((const struct traffic *)left)->key, *b = &((const struct traffic *)right)->key;
+	const struct weft_traffic_key *a = &((const struct traffic *)left)->key;
+	const struct weft_traffic_key *b = &((const struct traffic *)right)->key;
 
 	if (a->source != b->source)
 		return a->source < b->source ? -1 : 1;
@@ -178,8 +184,8 @@ static void add_pair(cJSON *array, const struct agent *agent, const struct traff
 }
 
 /*
- * Between two pods of one node both ends report: the destination's figures are left out where the source's are there, except
- * what the destination alone refused.
+ * Between two pods of one node both ends report: the destination's figures are left out where the source's are
+ * there, except what the destination alone refused.
  */
 static void add_pairs(cJSON *array, const struct agent *agent, const struct traffic *items, size_t count)
 {
@@ -214,7 +220,8 @@ int reply_top(const struct agent *agent, const struct api_request *request, cJSO
 
 	(void)request;
 	if (error)
-		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the traffic counters cannot be read: %s", strerror(-error));
+		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the traffic counters cannot be read: %s",
+				strerror(-error));
 	if (count)
 		qsort(items, count, sizeof(*items), compare_pairs);
 	json = cJSON_CreateObject();
