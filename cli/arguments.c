@@ -156,7 +156,8 @@ int arguments_parse(const struct command *command, char **argv, struct arguments
 		return -EINVAL;
 	}
 	if (ret->word_count < (size_t)command->words_min && !arguments_have(ret, "help")) {
-		snprintf(reason, 256, "%s needs %s", command->name, command->choices ? command->choices : command->words);
+		snprintf(reason, 256, "%s needs %s", command->name,
+			 command->choices ? command->choices : command->words);
 		return -EINVAL;
 	}
 	return 0;

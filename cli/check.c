@@ -29,7 +29,8 @@ static void print_check(const struct context *context, const cJSON *check)
 	const struct mark *mark = &marks[mark_of(check)];
 	const char *detail = json_text(check, "detail"), *hint = json_text(check, "hint");
 
-	printf("%s%s%s %s%s%s\n", tint(context, mark->tint), mark->mark, tint(context, TINT_NONE), json_text(check, "name"),
+	printf("%s%s%s %s%s%s\n", tint(context, mark->tint), mark->mark, tint(context, TINT_NONE),
+	       json_text(check, "name"),
 	       detail ? ": " : "", detail ? detail : "");
 	if (hint)
 		printf("    %s\n", hint);
@@ -67,8 +68,8 @@ static void append_all(cJSON *checks, cJSON *more)
 }
 
 /*
- * The machine, as the agent uses it where there is one, then what the agent finds. That it cannot be reached is a failure of its
- * own, after which the machine's part is what helps.
+ * The machine, as the agent uses it where there is one, then what the agent finds. That it cannot be reached is a
+ * failure of its own, after which the machine's part is what helps.
  */
 static int collect(struct context *context, cJSON *checks)
 {

@@ -68,7 +68,8 @@ static void check_btf(cJSON *checks)
 {
 	bool there = !access("/sys/kernel/btf/vmlinux", R_OK);
 
-	add(checks, "kernel types (BTF)", there ? OK : FAILURE, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' are",
+	add(checks, "kernel types (BTF)", there ? OK : FAILURE,
+	    "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' are",
 	    "%s", there ? "" : "/sys/kernel/btf/vmlinux is missing");
 }
 
@@ -137,9 +138,11 @@ static bool check_capabilities(cJSON *checks)
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
 		if (!(capabilities >> needed[i].number & 1))
-			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing), "%s%s", *missing ? ", " : "missing: ",
+			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing), "%s%s",
+				 *missing ? ", " : "missing: ",
 				 needed[i].name);
-	add(checks, "privileges", *missing ? FAILURE : OK, "run as root; in a container, add these capabilities", "%s", missing);
+	add(checks, "privileges", *missing ? FAILURE : OK, "run as root; in a container, add these capabilities", "%s",
+	    missing);
 	return !*missing;
 }
 
@@ -158,7 +161,8 @@ static void check_program_types(cJSON *checks)
 		int result = libbpf_probe_bpf_prog_type(types[i].type, NULL);
 
 		add(checks, types[i].name, result == 1 ? OK : FAILURE,
-		    "use a kernel built with CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF and CONFIG_NET_CLS_BPF, as distributions' are", "%s",
+		    "use a kernel built with CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF and CONFIG_NET_CLS_BPF, as distributions' "
+		    "are", "%s",
 		    result == 1 ? "" : result ? strerror(-result) : "this kernel has none");
 	}
 }
@@ -168,7 +172,8 @@ static void check_helpers(cJSON *checks)
 	int result = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_redirect_peer, NULL);
 
 	add(checks, "short way between pods (bpf_redirect_peer)", result == 1 ? OK : WARNING,
-	    "start weftd with --short-way=off, or use kernel 5.10 or newer", "%s", result == 1 ? "" : "this kernel has none");
+	    "start weftd with --short-way=off, or use kernel 5.10 or newer", "%s",
+		    result == 1 ? "" : "this kernel has none");
 }
 
 static void check_jit(cJSON *checks)
@@ -181,11 +186,15 @@ static void check_jit(cJSON *checks)
 			enabled = 1;
 		fclose(file);
 	}
-	add(checks, "programs are compiled to machine code", enabled ? OK : WARNING, "sysctl net.core.bpf_jit_enable=1", "%s",
+	add(checks, "programs are compiled to machine code", enabled ? OK : WARNING, "sysctl net.core.bpf_jit_enable=1",
+	    "%s",
 	    enabled ? "" : "net.core.bpf_jit_enable is 0: every packet pays for it");
 }
 
-/* On a socket that is not connected the kernel says ENOTCONN, having loaded the module; without CONFIG_TLS it says ENOENT. */
+/*
+ * On a socket that is not connected the kernel says ENOTCONN, having loaded the module; without CONFIG_TLS it says
+ * ENOENT.
+ */
 static void check_tls(cJSON *checks)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -194,7 +203,8 @@ static void check_tls(cJSON *checks)
 	if (fd >= 0)
 		close(fd);
 	add(checks, "encryption in the kernel (CONFIG_TLS)", there ? OK : WARNING,
-	    "nothing that this version does needs it: encryption between nodes will, and traffic of this node would stay clear; "
+	    "nothing that this version does needs it: encryption between nodes will, and traffic of this node would "
+	    "stay clear; "
 	    "modprobe tls, or use a kernel with CONFIG_TLS", "%s", there ? "" : "this kernel has none");
 }
 

@@ -80,7 +80,8 @@ static int dump_get(struct context *context, const char *path, const cJSON **ret
 	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(path, "?"), path);
 	*ret = cJSON_GetObjectItemCaseSensitive(context->dump, bare);
 	if (!*ret) /* which also leaves nothing to go through */
-		return fail(context, EXIT_BAD_INPUT, "ask a running agent: leave out --file", "%s: a sysdump cannot answer this",
+		return fail(context, EXIT_BAD_INPUT, "ask a running agent: leave out --file",
+			    "%s: a sysdump cannot answer this",
 			    context->file);
 	return EXIT_FINE;
 }
@@ -152,7 +153,8 @@ static const char *unreachable_hint(long error)
 	case EPERM:
 		return "only root may ask weftd: try sudo";
 	case ENOENT:
-		return "is weftd running on this machine (systemctl status weftd)? --socket PATH if its --run-directory is another";
+		return "is weftd running on this machine (systemctl status weftd)? --socket PATH if its --run-directory is "
+		       "another";
 	case ECONNREFUSED:
 		return "weftd is not running any more: systemctl status weftd, journalctl -u weftd";
 	default:
@@ -181,7 +183,8 @@ static int fail_answer(const struct context *context, long code, const struct an
 	return status;
 }
 
-static int perform(struct context *context, const char *method, const char *path, const char *body, struct answer *answer)
+static int perform(struct context *context, const char *method, const char *path, const char *body,
+		   struct answer *answer)
 {
 	CURL *curl = curl_easy_init();
 	char url[8192];

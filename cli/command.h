@@ -2,7 +2,8 @@
 #ifndef MESHCTL_COMMAND_H
 #define MESHCTL_COMMAND_H
 /*
- * meshctl's commands and options as data: commands.c has the table; dispatch, usage, completion and the man page come from it.
+ * meshctl's commands and options as data: commands.c has the table; dispatch, usage, completion and the man page
+ * come from it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,7 +78,10 @@ int arguments_parse(const struct command *command, char **argv, struct arguments
 bool arguments_have(const struct arguments *arguments, const char *name);
 /* The last one given; `initial` if there is none. */
 const char *arguments_text(const struct arguments *arguments, const char *name, const char *initial);
-/* A whole number in [minimum, maximum]. 0, or -EINVAL with `reason`. *ret keeps its value when the option is not given. */
+/*
+ * A whole number in [minimum, maximum]. 0, or -EINVAL with `reason`. *ret keeps its value when the option is not
+ * given.
+ */
 int arguments_number(const struct arguments *arguments, const char *name, unsigned long minimum, unsigned long maximum,
 		     unsigned long *ret, char reason[256]);
 

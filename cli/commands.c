@@ -43,7 +43,8 @@ static const struct option observe_options[] = {
 	{ "all-namespaces", 'A', NULL, NULL, "records of all namespaces, whatever --namespace says", false },
 	{ "ipv4", '4', NULL, NULL, "only IPv4", false },
 	{ "ipv6", '6', NULL, NULL, "only IPv6", false },
-	{ "input-file", 0, "FILE", NULL, "replay records of a file (- is standard input) instead of asking an agent", false },
+	{ "input-file", 0, "FILE", NULL, "replay records of a file (- is standard input) instead of asking an agent",
+	  false },
 	END,
 };
 
@@ -75,7 +76,8 @@ static const struct option trace_options[] = {
 
 const struct command commands[] = {
 	{ "status", NULL, NULL, 0, 0, "how the agent of this node is",
-	  "Shows the agent, its source of objects, the programs and maps in the kernel, flow records and drops.", status_options,
+	  "Shows the agent, its source of objects, the programs and maps in the kernel, flow records and drops.",
+	  status_options,
 	  false, false, run_status },
 	{ "check", NULL, NULL, 0, 0, "find problems and say what to do about them",
 	  "Checks the machine and the agent. Each finding comes with a hint. Exit status 79: at least one failure.",
@@ -84,24 +86,31 @@ const struct command commands[] = {
 	  "Filters of one name are alternatives, those of different names must all match, --not negates the next one. "
 	  "Without --last, --first, --all or --follow: the last 20.",
 	  observe_options, true, false, run_observe },
-	{ "get", "KIND", "workloads|services|policies|connections|nodes|maps", 1, 1, "list what the mesh knows", NULL, get_options,
+	{ "get", "KIND", "workloads|services|policies|connections|nodes|maps", 1, 1, "list what the mesh knows", NULL,
+	  get_options,
 	  false, false, run_get },
 	{ "explain", NULL, NULL, 0, 0, "which rule decides about a connection, and why",
-	  "Answered from the tables that the kernel uses. Only pods of the agent's node are decided there; the other end's side is "
+	  "Answered from the tables that the kernel uses. Only pods of the agent's node are decided there; the other "
+	  "end's side is "
 	  "decided by its own node.",
 	  explain_options, false, false, run_explain },
 	{ "top", NULL, NULL, 0, 0, "live rates per pair of workloads", NULL, top_options, false, false, run_top },
 	{ "trace", "[ADDRESS:PORT]", NULL, 0, 1, "the life of one connection, with time stamps",
-	  "Of all connections that match the filters, the latest. ADDRESS:PORT is either end of it.", trace_options, true, false,
+	  "Of all connections that match the filters, the latest. ADDRESS:PORT is either end of it.", trace_options,
+	  true, false,
 	  run_trace },
-	{ "log", "level [LEVEL]", "level", 1, 2, "show or change the agent's log level: error, warn, info, debug", NULL, plain_options,
+	{ "log", "level [LEVEL]", "level", 1, 2, "show or change the agent's log level: error, warn, info, debug", NULL,
+	  plain_options,
 	  false, false, run_log },
 	{ "sysdump", "[FILE.json]", NULL, 0, 1, "everything the agent can tell, in one file for a report",
-	  "Without FILE.json: meshctl-sysdump-TIME.json in this directory; - is standard output. The file can be read with --file.",
+	  "Without FILE.json: meshctl-sysdump-TIME.json in this directory; - is standard output. The file can be read "
+	  "with --file.",
 	  NULL, false, false, run_sysdump },
-	{ "completion", "bash|zsh|fish", "bash|zsh|fish", 1, 1, "print a completion script for a shell", NULL, NULL, false, false,
+	{ "completion", "bash|zsh|fish", "bash|zsh|fish", 1, 1, "print a completion script for a shell", NULL, NULL,
+	  false, false,
 	  run_completion },
-	{ "version", NULL, NULL, 0, 0, "versions of meshctl and of the agent", NULL, plain_options, false, false, run_version },
+	{ "version", NULL, NULL, 0, 0, "versions of meshctl and of the agent", NULL, plain_options, false, false,
+	  run_version },
 	{ "help", "[COMMAND]", NULL, 0, 1, "this text, or that of a command", NULL, NULL, false, false, run_help },
 	{ "man", NULL, NULL, 0, 0, "print the man page", NULL, NULL, false, true, run_man },
 	{ 0 },
@@ -141,10 +150,14 @@ static size_t append_filters(struct option *all, size_t count)
 			if (used == OPTIONS_MAX || count + 1 >= OPTIONS_MAX)
 				return count;
 			snprintf(names[used], sizeof(names[0]), "%s%s", prefixes[side], field->name);
-			snprintf(helps[used], sizeof(helps[0]), "%s%s", side == 1 ? "source: " : side == 2 ? "destination: " : "",
+			snprintf(helps[used], sizeof(helps[0]), "%s%s",
+				 side == 1 ? "source: " : side == 2 ? "destination: " : "",
 				 field->help);
-			if (!has_option(global_options, sizeof(global_options) / sizeof(*global_options) - 1, names[used]))
-				all[count++] = (struct option){ names[used], 0, field->argument, NULL, helps[used], true };
+			if (!has_option(global_options, sizeof(global_options) / sizeof(*global_options) - 1,
+					names[used]))
+				all[count++] = (struct option){
+					names[used], 0, field->argument, NULL, helps[used], true
+				};
 			used++;
 		}
 	}
@@ -187,7 +200,8 @@ const struct command *command_find(const char *name, char reason[256])
 		if (command->hidden || strncmp(command->name, name, strlen(name)) != 0)
 			continue;
 		if (found) {
-			snprintf(reason, 256, "\"%.60s\" is the beginning of both %s and %s", name, found->name, command->name);
+			snprintf(reason, 256, "\"%.60s\" is the beginning of both %s and %s", name, found->name,
+				 command->name);
 			return NULL;
 		}
 		found = command;

@@ -31,6 +31,11 @@ static void print_quoted(const char *text)
 	putchar('\'');
 }
 
+static bool takes_file(const struct option *option)
+{
+	return strstr(option->argument, "FILE") || strstr(option->argument, "PATH") || strstr(option->argument, ".json");
+}
+
 static void bash_command(const struct command *command)
 {
 	printf("\t%s)\n\t\tcase $previous in\n", command->name);
@@ -46,8 +51,8 @@ static void bash_command(const struct command *command)
 			puts("' ;;");
 		} else {
 			/* a value that cannot be listed: file names for those that take a file or path */
-			printf(") %s; return ;;\n", strstr(option->argument, "FILE") || strstr(option->argument, "PATH") ||
-				       strstr(option->argument, ".json") ? "COMPREPLY=($(compgen -f -- \"$current\"))" : "COMPREPLY=()");
+			printf(") %s; return ;;\n", takes_file(option) ? "COMPREPLY=($(compgen -f -- \"$current\"))" :
+									 "COMPREPLY=()");
 		}
 	}
 	fputs("\t\t*) words='", stdout);
@@ -107,7 +112,7 @@ static void zsh_option(const struct option *option)
 			putchar('(');
 			choices_each(option->choices, print_word, NULL);
 			putchar(')');
-		} else if (strstr(option->argument, "FILE") || strstr(option->argument, "PATH")) {
+		} else if (takes_file(option)) {
 			fputs("_files", stdout);
 		}
 	}

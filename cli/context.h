@@ -23,8 +23,8 @@ struct context {
 bool wants_json(const struct context *context);
 bool wants_yaml(const struct context *context);
 /*
- * Says on stderr what went wrong and, if not NULL, what to do; in JSON mode both go to stdout as {"error": {...}}. Returns
- * `status`.
+ * Says on stderr what went wrong and, if not NULL, what to do; in JSON mode both go to stdout as {"error": {...}}.
+ * Returns `status`.
  */
 int fail(const struct context *context, enum exit_status status, const char *hint, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -73,8 +73,8 @@ void client_close(struct context *context);
 /* --- check_kernel.c --- */
 
 /*
- * [{"category", "name", "result": "ok|warning|failure", "detail", "hint"}] about this machine, without any agent. `bpffs`: where programs
- * are or will be pinned; NULL: the default's file system.
+ * [{"category", "name", "result": "ok|warning|failure", "detail", "hint"}] about this machine, without any agent.
+ * `bpffs`: where programs are or will be pinned; NULL: the default's file system.
  */
 cJSON *check_kernel(const char *bpffs);
 

@@ -21,13 +21,16 @@ static char *qualify(const struct context *context, const char *who)
 static char *request_path(const struct context *context)
 {
 	const struct arguments *arguments = &context->arguments;
-	char *from = qualify(context, arguments_text(arguments, "from", "")), *to = qualify(context, arguments_text(arguments, "to", ""));
-	char *from_escaped = from ? client_escape(from) : NULL, *to_escaped = to ? client_escape(to) : NULL, *path = NULL;
+	char *from = qualify(context, arguments_text(arguments, "from", "")),
+		*to = qualify(context, arguments_text(arguments, "to", ""));
+	char *from_escaped = from ? client_escape(from) : NULL, *to_escaped = to ? client_escape(to) : NULL,
+		*path = NULL;
 	char *protocol = client_escape(arguments_text(arguments, "protocol", "tcp"));
 	char *port = client_escape(arguments_text(arguments, "port", "0"));
 
 	if (!from_escaped || !to_escaped || !protocol || !port ||
-	    asprintf(&path, "/v1/explain?from=%s&to=%s&port=%s&protocol=%s", from_escaped, to_escaped, port, protocol) < 0)
+	    asprintf(&path, "/v1/explain?from=%s&to=%s&port=%s&protocol=%s", from_escaped, to_escaped, port,
+		     protocol) < 0)
 		path = NULL;
 	free(from);
 	free(to);
@@ -55,9 +58,11 @@ static void print_service(const struct context *context, const cJSON *service)
 {
 	const cJSON *backend;
 
-	printf("Service   %s/%s at %s", json_text(service, "namespace"), json_text(service, "name"), json_text(service, "asked"));
+	printf("Service   %s/%s at %s", json_text(service, "namespace"), json_text(service, "name"),
+	       json_text(service, "asked"));
 	if (json_text(service, "reason"))
-		printf(": %s%s%s", tint(context, TINT_BAD), json_text(service, "reason_text"), tint(context, TINT_NONE));
+		printf(": %s%s%s", tint(context, TINT_BAD), json_text(service, "reason_text"),
+		       tint(context, TINT_NONE));
 	putchar('\n');
 	cJSON_ArrayForEach(backend, json_at(service, "backends"))
 		printf("  backend %s\n", json_text(backend, "address"));
@@ -65,7 +70,16 @@ static void print_service(const struct context *context, const cJSON *service)
 
 static void print_verdict(const struct context *context, bool allowed)
 {
-	printf("%s%s%s", tint(context, allowed ? TINT_GOOD : TINT_BAD), allowed ? "allowed" : "denied", tint(context, TINT_NONE));
+	printf("%s%s%s", tint(context, allowed ? TINT_GOOD : TINT_BAD), allowed ? "allowed" : "denied",
+	       tint(context, TINT_NONE));
+}
+
+/* What the policy that only wants a record would have done. */
+static const char *audit_text(const cJSON *side)
+{
+	if (json_true(side, "would_deny"))
+		return "would be denied";
+	return json_true(side, "would_allow") ? "would be allowed" : "recorded";
 }
 
 static void print_side(const struct context *context, const cJSON *side)
@@ -85,9 +99,7 @@ static void print_side(const struct context *context, const cJSON *side)
 	if (rule)
 		printf("  decided by %s\n", rule);
 	if (audit)
-		printf("  %s by %s\n",
-		       json_true(side, "would_deny") ? "would be denied" : json_true(side, "would_allow") ? "would be allowed" :
-		       "recorded", audit);
+		printf("  %s by %s\n", audit_text(side), audit);
 }
 
 static void print_explanation(const struct context *context, const cJSON *answer)
@@ -112,7 +124,8 @@ int run_explain(struct context *context)
 	int status;
 
 	if (!arguments_have(&context->arguments, "from") || !arguments_have(&context->arguments, "to"))
-		return fail(context, EXIT_BAD_USAGE, "meshctl explain --from default/web --to svc/default/api --port 80",
+		return fail(context, EXIT_BAD_USAGE,
+			    "meshctl explain --from default/web --to svc/default/api --port 80",
 			    "explain needs --from and --to");
 	path = request_path(context);
 	if (!path)

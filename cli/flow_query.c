@@ -65,7 +65,8 @@ int parse_when(const char *text, uint64_t now, uint64_t *ret)
 
 /* --- from the options --- */
 
-static int add_condition(struct context *context, struct flow_query *query, bool negated, const char *name, const char *value)
+static int add_condition(struct context *context, struct flow_query *query, bool negated, const char *name,
+			 const char *value)
 {
 	char reason[256] = "", *condition = NULL;
 
@@ -86,7 +87,10 @@ static bool is_all_namespaces(const struct context *context, const struct value 
 
 static int add_conditions(struct context *context, struct flow_query *query)
 {
-	int status = flow_filter_new(&query->filter) < 0 ? fail(context, EXIT_FAILED, NULL, "no memory for filters") : EXIT_FINE;
+	int status = EXIT_FINE;
+
+	if (flow_filter_new(&query->filter) < 0)
+		return fail(context, EXIT_FAILED, NULL, "no memory for filters");
 
 	for (size_t i = 0; !status && i < context->arguments.value_count; i++) {
 		const struct value *value = &context->arguments.values[i];
@@ -107,7 +111,8 @@ static int set_time(struct context *context, const char *name, uint64_t *ret)
 
 	if (text && parse_when(text, realtime_now(), ret) < 0)
 		return fail(context, EXIT_BAD_USAGE, NULL,
-			    "--%s %.60s: must be how long ago (5m, 1h30m) or a time (2026-01-31T12:00:00Z)", name, text);
+			    "--%s %.60s: must be how long ago (5m, 1h30m) or a time (2026-01-31T12:00:00Z)", name,
+				    text);
 	return EXIT_FINE;
 }
 
@@ -328,7 +333,8 @@ int flow_query_run(struct context *context, struct flow_query *query, flow_query
 	int status;
 
 	if (query->follow && local)
-		return fail(context, EXIT_BAD_USAGE, "leave out --follow", "a file does not grow: it cannot be followed");
+		return fail(context, EXIT_BAD_USAGE, "leave out --follow",
+			    "a file does not grow: it cannot be followed");
 	if (local && query->has_last && query->last) {
 		reading.last = calloc(query->last, sizeof(*reading.last));
 		if (!reading.last)

@@ -155,6 +155,7 @@ static int fetch(struct context *context, const struct kind *kind, cJSON **ret)
 int run_get(struct context *context)
 {
 	const struct kind *kind = find_kind(context->arguments.words[0]);
+	const char *namespace = kind->namespaced ? context->namespace : NULL;
 	cJSON *rows = NULL;
 	int status = fetch(context, kind, &rows);
 
@@ -166,8 +167,7 @@ int run_get(struct context *context)
 	else if (cJSON_GetArraySize(rows))
 		print_table(context, kind->columns, rows);
 	else
-		fprintf(stderr, "No %s%s%s.\n", kind->name, context->namespace && kind->namespaced ? " in namespace " : "",
-			context->namespace && kind->namespaced ? context->namespace : "");
+		fprintf(stderr, "No %s%s%s.\n", kind->name, namespace ? " in namespace " : "", namespace ? namespace : "");
 	cJSON_Delete(rows);
 	return EXIT_FINE;
 }

@@ -34,13 +34,15 @@ static void print_option(const struct option *option)
 	char text[64];
 
 	option_text(option, text);
-	printf("  %-38s %s%s%s%s\n", text, option->help, option->choices ? ": " : "", option->choices ? option->choices : "",
+	printf("  %-38s %s%s%s%s\n", text, option->help, option->choices ? ": " : "",
+	       option->choices ? option->choices : "",
 	       option->negatable ? " (filter)" : "");
 }
 
 static void print_commands(void)
 {
-	puts("Usage: meshctl COMMAND [OPTION...]\n\nAsks the agent of this node (weftd) and shows what the mesh does.\n\nCommands:");
+	puts("Usage: meshctl COMMAND [OPTION...]\n\n"
+	     "Asks the agent of this node (weftd) and shows what the mesh does.\n\nCommands:");
 	for (const struct command *command = commands; command->name; command++)
 		if (!command->hidden)
 			printf("  %-12s %s\n", command->name, command->summary);
@@ -164,8 +166,10 @@ int run_man(struct context *context)
 {
 	(void)context;
 	printf(".TH MESHCTL 8 \"\" \"weft %s\" \"Weft\"\n", WEFT_VERSION);
-	puts(".SH NAME\nmeshctl \\- see what the Weft service mesh does\n.SH SYNOPSIS\n.B meshctl\n\\fICOMMAND\\fR [\\fIOPTION\\fR...]");
-	puts(".SH DESCRIPTION\nAsks the agent of this node,\n.BR weftd (8),\nover its unix socket. The beginning of a command's name is\n"
+	puts(".SH NAME\nmeshctl \\- see what the Weft service mesh does\n.SH SYNOPSIS\n"
+	     ".B meshctl\n\\fICOMMAND\\fR [\\fIOPTION\\fR...]");
+	puts(".SH DESCRIPTION\nAsks the agent of this node,\n.BR weftd (8),\nover its unix socket. "
+	     "The beginning of a command's name is\n"
 	     "enough when it is unique.\n.SH COMMANDS");
 	for (const struct command *command = commands; command->name; command++)
 		if (!command->hidden)
@@ -175,7 +179,8 @@ int run_man(struct context *context)
 	puts(".SH EXIT STATUS");
 	for (size_t i = 0; i < STATUS_COUNT; i++)
 		printf(".TP\n.B %d\n%s\n", exit_statuses[i].status, exit_statuses[i].meaning);
-	puts(".SH ENVIRONMENT\n.TP\n.B WEFT_SOCKET\npath of weftd's socket, where \\-\\-socket is not given\n.TP\n.B NO_COLOR\n"
+	puts(".SH ENVIRONMENT\n.TP\n.B WEFT_SOCKET\npath of weftd's socket, where \\-\\-socket is not given\n"
+	     ".TP\n.B NO_COLOR\n"
 	     "no colours, also on a terminal\n.SH SEE ALSO\n.BR weftd (8)");
 	return EXIT_FINE;
 }

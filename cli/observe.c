@@ -36,7 +36,8 @@ static void print_row(const struct context *context, const struct flow *flow, bo
 	char time[FLOW_TIME_MAX], source[FLOW_TEXT_MAX], destination[FLOW_TEXT_MAX], summary[FLOW_TEXT_MAX];
 
 	if (first)
-		printf("%-24s  %-32s  %-32s  %-8s  %-9s  %s\n", "TIME", "SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY");
+		printf("%-24s  %-32s  %-32s  %-8s  %-9s  %s\n", "TIME", "SOURCE", "DESTINATION", "TYPE", "VERDICT",
+		       "SUMMARY");
 	flow_time_format(flow->time, time);
 	strcpy(time + strlen("2026-01-31T12:00:00.000"), "Z");
 	printf("%s%-24s  %-32s  %-32s  %-8s  %-9s  %s%s\n", tint(context, tint_of(flow)), time,

@@ -47,7 +47,8 @@ static int yaml_scalar(yaml_emitter_t *emitter, const char *text, bool quoted)
 {
 	yaml_event_t event;
 
-	return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text, (int)strlen(text), !quoted, quoted,
+	return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text, (int)strlen(text), !quoted,
+					    quoted,
 					    quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE) &&
 	       yaml_emitter_emit(emitter, &event);
 }
@@ -55,7 +56,8 @@ static int yaml_scalar(yaml_emitter_t *emitter, const char *text, bool quoted)
 static int yaml_children(yaml_emitter_t *emitter, const cJSON *json)
 {
 	for (const cJSON *child = json->child; child; child = child->next)
-		if ((cJSON_IsObject(json) && !yaml_scalar(emitter, child->string, false)) || !yaml_value(emitter, child))
+		if ((cJSON_IsObject(json) && !yaml_scalar(emitter, child->string, false)) ||
+		    !yaml_value(emitter, child))
 			return 0;
 	return 1;
 }
@@ -65,7 +67,8 @@ static int yaml_object(yaml_emitter_t *emitter, const cJSON *json)
 	yaml_event_t event;
 
 	return yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE) &&
-	       yaml_emitter_emit(emitter, &event) && yaml_children(emitter, json) && yaml_mapping_end_event_initialize(&event) &&
+	       yaml_emitter_emit(emitter, &event) && yaml_children(emitter, json) &&
+	       yaml_mapping_end_event_initialize(&event) &&
 	       yaml_emitter_emit(emitter, &event);
 }
 

@@ -26,7 +26,8 @@ static void print_source(const struct context *context, const cJSON *status)
 	const cJSON *objects = json_at(status, "source.objects"), *item;
 	const char *separator = "";
 
-	printf("%-14s %s, %.0f files\n", "Source", json_text(status, "source.source"), json_number(status, "source.files"));
+	printf("%-14s %s, %.0f files\n", "Source", json_text(status, "source.source"),
+	       json_number(status, "source.files"));
 	printf("%-14s ", "Objects");
 	cJSON_ArrayForEach(item, objects) {
 		if (!item->valuedouble)
@@ -36,7 +37,8 @@ static void print_source(const struct context *context, const cJSON *status)
 	}
 	puts(*separator ? "" : "none");
 	cJSON_ArrayForEach(item, json_at(status, "source.problems"))
-		printf("  %s×%s %s:%.0f: %s\n", tint(context, TINT_BAD), tint(context, TINT_NONE), json_text(item, "file"),
+		printf("  %s×%s %s:%.0f: %s\n", tint(context, TINT_BAD), tint(context, TINT_NONE),
+		       json_text(item, "file"),
 		       json_number(item, "line"), json_text(item, "reason"));
 }
 
@@ -54,7 +56,8 @@ static void print_reports(const struct context *context, const cJSON *status)
 
 		if (shown++ == REPORTS_SHOWN)
 			break;
-		printf("  %s‼%s %s %s%s%s: %s\n", tint(context, TINT_WARN), tint(context, TINT_NONE), json_text(report, "kind"),
+		printf("  %s‼%s %s %s%s%s: %s\n", tint(context, TINT_WARN), tint(context, TINT_NONE),
+		       json_text(report, "kind"),
 		       namespace ? namespace : "", namespace && *namespace ? "/" : "", json_text(report, "name"),
 		       json_text(report, "text"));
 	}
@@ -81,11 +84,14 @@ static void print_maps(const struct context *context, const cJSON *status)
 		bool full = json_true(map, "is_full");
 
 		count++;
-		if (!full && (!capacity || entries < capacity * NEARLY_FULL)) /* storage in sockets has no capacity */
+		/* storage in sockets has no capacity */
+		if (!full && (!capacity || entries < capacity * NEARLY_FULL))
 			continue;
 		findings++;
-		printf("%-14s %s%s%s %s is %s: %.0f of %.0f entries", "Maps", tint(context, full ? TINT_BAD : TINT_WARN),
-		       full ? "×" : "‼", tint(context, TINT_NONE), json_text(map, "name"), full ? "full" : "nearly full",
+		printf("%-14s %s%s%s %s is %s: %.0f of %.0f entries", "Maps",
+		       tint(context, full ? TINT_BAD : TINT_WARN),
+		       full ? "×" : "‼", tint(context, TINT_NONE), json_text(map, "name"),
+			       full ? "full" : "nearly full",
 		       entries, capacity);
 		if (json_text(map, "option"))
 			printf("; weftd --%s makes room", json_text(map, "option"));
@@ -99,8 +105,10 @@ static void print_flows(const struct context *context, const cJSON *status)
 {
 	double lost = json_number(status, "flows.lost");
 
-	printf("%-14s %.0f recorded, %s%.0f lost%s, the last %.0f kept\n", "Flows", json_number(status, "flows.recorded"),
-	       tint(context, lost ? TINT_WARN : TINT_NONE), lost, tint(context, TINT_NONE), json_number(status, "flows.kept"));
+	printf("%-14s %.0f recorded, %s%.0f lost%s, the last %.0f kept\n", "Flows",
+	       json_number(status, "flows.recorded"),
+	       tint(context, lost ? TINT_WARN : TINT_NONE), lost, tint(context, TINT_NONE),
+		       json_number(status, "flows.kept"));
 }
 
 static void print_counters(const struct context *context, const cJSON *status)
@@ -155,9 +163,8 @@ static int wait_ready(struct context *context, unsigned long timeout)
 			return EXIT_FINE;
 		nanosleep(&pause, NULL);
 	} while (monotonic_seconds() < end);
-	return fail(context, EXIT_UNREACHABLE, "systemctl status weftd, journalctl -u weftd", reached ?
-		    "weftd answers, but has loaded no policy within %lu seconds" : "weftd did not answer within %lu seconds",
-		    timeout);
+	return fail(context, EXIT_UNREACHABLE, "systemctl status weftd, journalctl -u weftd", "%s within %lu seconds",
+		    reached ? "weftd answers, but has loaded no policy" : "weftd did not answer", timeout);
 }
 
 int run_status(struct context *context)

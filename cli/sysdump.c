@@ -20,7 +20,8 @@ static void add_machine(cJSON *dump)
 	cJSON_AddStringToObject(machine, "kernel", name.release);
 	cJSON_AddStringToObject(machine, "build", name.version);
 	cJSON_AddStringToObject(machine, "architecture", name.machine);
-	cJSON_AddItemToObject(machine, "checks", check_kernel(cJSON_GetStringValue(cJSON_GetObjectItem(config, "bpffs"))));
+	cJSON_AddItemToObject(machine, "checks", check_kernel(cJSON_GetStringValue(cJSON_GetObjectItem(config,
+		"bpffs"))));
 	cJSON_AddStringToObject(dump, "meshctl", WEFT_VERSION);
 }
 
@@ -55,7 +56,8 @@ static int write_dump(const struct context *context, const char *path, const cJS
 		error = write_file(path, text);
 	free(text);
 	if (error)
-		return fail(context, EXIT_FAILED, "name another file: meshctl sysdump FILE.json", "%s: cannot be written: %s", path,
+		return fail(context, EXIT_FAILED, "name another file: meshctl sysdump FILE.json",
+			    "%s: cannot be written: %s", path,
 			    strerror(-error));
 	if (strcmp(path, "-") != 0)
 		printf("%s\nRead it with: meshctl --file %s status\n", path, path);

@@ -99,7 +99,8 @@ static void sort_pairs(cJSON *pairs)
 
 static bool in_namespace(const struct context *context, const cJSON *pair)
 {
-	const char *source = json_text(pair, "source.namespace"), *destination = json_text(pair, "destination.namespace");
+	const char *source = json_text(pair, "source.namespace");
+	const char *destination = json_text(pair, "destination.namespace");
 
 	return !context->namespace || (source && !strcmp(source, context->namespace)) ||
 	       (destination && !strcmp(destination, context->namespace));
@@ -168,7 +169,8 @@ int run_top(struct context *context)
 	    arguments_number(&context->arguments, "count", 1, 1000000000, &count, reason) < 0)
 		return fail(context, EXIT_BAD_USAGE, NULL, "%s", reason);
 	if (context->file)
-		return fail(context, EXIT_BAD_USAGE, "leave out --file", "a sysdump has one reading only: rates need two");
+		return fail(context, EXIT_BAD_USAGE, "leave out --file",
+			    "a sysdump has one reading only: rates need two");
 	status = client_get(context, "/v1/top", &before);
 	for (unsigned long i = 0; !status && (!count || i < count); i++)
 		status = measure(context, &before, interval, clear);

@@ -62,18 +62,22 @@ static int collect(const struct flow *flow, const char *line, size_t size, void 
 
 static bool same_connection(const struct flow *a, const struct flow *b)
 {
-	return a->protocol == b->protocol && a->source.port == b->source.port && a->destination.port == b->destination.port &&
+	return a->protocol == b->protocol && a->source.port == b->source.port &&
+	       a->destination.port == b->destination.port &&
 	       addr_equal(&a->source.addr, &b->source.addr) && addr_equal(&a->destination.addr, &b->destination.addr);
 }
 
 /* When what the record tells of began: a connect() that took 3 ms began 3 ms before its record. */
 static uint64_t begin_of(const struct flow *flow)
 {
-	return flow->type == WEFT_EVENT_ACCEPT || flow->duration > flow->time ? flow->time : flow->time - flow->duration;
+	if (flow->type == WEFT_EVENT_ACCEPT || flow->duration > flow->time)
+		return flow->time;
+	return flow->time - flow->duration;
 }
 
 /*
- * Leaves only the records of the latest connection; ports are used again, so what was before its last connect is another.
+ * Leaves only the records of the latest connection; ports are used again, so what was before its last connect is
+ * another.
  */
 static void keep_latest(struct story *story)
 {
@@ -140,7 +144,8 @@ static int tell(const struct context *context, struct story *story)
 {
 	keep_latest(story);
 	if (!story->count)
-		return fail(context, EXIT_BAD_INPUT, "meshctl observe shows what there is; weftd --flow-history sets how much is kept",
+		return fail(context, EXIT_BAD_INPUT,
+			    "meshctl observe shows what there is; weftd --flow-history sets how much is kept",
 			    "no record of such a connection is kept");
 	qsort(story->flows, story->count, sizeof(*story->flows), compare_times);
 	if (wants_json(context) || wants_yaml(context))
@@ -157,7 +162,8 @@ int run_trace(struct context *context)
 	int status;
 
 	if (context->arguments.word_count && parse_end(&story, context->arguments.words[0]) < 0)
-		return fail(context, EXIT_BAD_USAGE, NULL, "%.80s: must be ADDRESS:PORT, such as 10.0.0.1:80 or [fd00::1]:80",
+		return fail(context, EXIT_BAD_USAGE, NULL,
+			    "%.80s: must be ADDRESS:PORT, such as 10.0.0.1:80 or [fd00::1]:80",
 			    context->arguments.words[0]);
 	status = flow_query_open(context, &query);
 	if (!status)

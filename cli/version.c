@@ -19,7 +19,8 @@ int run_version(struct context *context)
 	} else if (!status) {
 		printf("meshctl %s\n", WEFT_VERSION);
 		if (agent)
-			printf("weftd   %s (map layout %.0f)\n", json_text(agent, "version"), json_number(agent, "map_layout"));
+			printf("weftd   %s (map layout %.0f)\n", json_text(agent, "version"),
+			       json_number(agent, "map_layout"));
 		else
 			printf("weftd   not reached at %s\n", context->socket);
 	}

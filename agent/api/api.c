@@ -82,7 +82,8 @@ static void serve(struct evhttp_request *http, void *context)
 	cJSON *json = NULL;
 	int result;
 
-	if (api_request_parse(method_name(http), evhttp_request_get_uri(http), body, body ? size : 0, &request, &error) < 0) {
+	if (api_request_parse(method_name(http), evhttp_request_get_uri(http), body, body ? size : 0, &request,
+			      &error) < 0) {
 		send_failure(http, &error);
 		return;
 	}

@@ -7,8 +7,8 @@
 struct api;
 
 /*
- * Listens from the loop of `agent`, whose other parts must be there. A socket that a former agent left behind is replaced: the
- * caller holds the lock that makes sure there is no other. 0 or -errno, logged with what to do.
+ * Listens from the loop of `agent`, whose other parts must be there. A socket that a former agent left behind is
+ * replaced: the caller holds the lock that makes sure there is no other. 0 or -errno, logged with what to do.
  */
 int api_open(struct api **ret, const struct agent *agent);
 /* Ends what is being followed and removes the socket. NULL is fine. Before telemetry_close(). */

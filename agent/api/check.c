@@ -51,7 +51,8 @@ static void check_programs(cJSON *array, const struct agent *agent)
 		add_check(array, "datapath", "programs are loaded", "failure", "see weftd's log; then restart weftd",
 			  "they cannot be listed: %s", strerror(-error));
 	else
-		add_check(array, "datapath", "programs are loaded", count ? "ok" : "failure", "restart weftd and see its log",
+		add_check(array, "datapath", "programs are loaded", count ? "ok" : "failure",
+			  "restart weftd and see its log",
 			  "%d programs", count);
 	add_check(array, "datapath", "policy is loaded", telemetry_ready(agent) ? "ok" : "failure",
 		  "pods of this node refuse traffic until it is: see weftd's log", "%s", "");
@@ -70,12 +71,15 @@ static void check_maps(cJSON *array, const struct agent *agent)
 		bool full = cJSON_IsTrue(cJSON_GetObjectItem(map, "is_full"));
 		char hint[160];
 
-		if (!full && (!capacity || entries * 100 < capacity * NEARLY_FULL_PERCENT)) /* sockets have no capacity */
+		/* storage in sockets has no capacity */
+		if (!full && (!capacity || entries * 100 < capacity * NEARLY_FULL_PERCENT))
 			continue;
 		findings++;
-		snprintf(hint, sizeof(hint), "start weftd with a larger --%.60s; what is loaded keeps working meanwhile",
+		snprintf(hint, sizeof(hint),
+			 "start weftd with a larger --%.60s; what is loaded keeps working meanwhile",
 			 option ? option : "max-...");
-		add_check(array, "datapath", "maps have room", full ? "failure" : "warning", hint, "%s has %.0f of %.0f entries", name, entries, capacity);
+		add_check(array, "datapath", "maps have room", full ? "failure" : "warning", hint,
+			  "%s has %.0f of %.0f entries", name, entries, capacity);
 	}
 	if (!findings)
 		add_check(array, "datapath", "maps have room", "ok", NULL, "%d maps", cJSON_GetArraySize(maps));
@@ -111,12 +115,15 @@ static void check_source(cJSON *array, const struct agent *agent)
 {
 	cJSON *problems = reply_problem_array(agent), *problem;
 
-	cJSON_ArrayForEach(problem, problems)
+	cJSON_ArrayForEach(problem, problems) {
+		const cJSON *line = cJSON_GetObjectItem(problem, "line");
+
 		add_check(array, "source", "all files are understood", "failure",
 			  "correct the file; its last good objects stay in force until then", "%s:%.0f: %s",
 			  cJSON_GetStringValue(cJSON_GetObjectItem(problem, "file")),
-			  cJSON_GetObjectItem(problem, "line") ? cJSON_GetNumberValue(cJSON_GetObjectItem(problem, "line")) : 1,
+			  line ? line->valuedouble : 1,
 			  cJSON_GetStringValue(cJSON_GetObjectItem(problem, "reason")));
+	}
 	if (!cJSON_GetArraySize(problems))
 		add_check(array, "source", "all files are understood", "ok", NULL, "%s", agent->config->source);
 	cJSON_Delete(problems);

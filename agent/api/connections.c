@@ -45,7 +45,8 @@ static bool is_wanted(const struct connections *list, const struct weft_conn_key
 	       in_namespace(pod_at(list, &key->addr[1]), namespace);
 }
 
-static void put_end(cJSON *json, const char *name, const struct connections *list, const struct weft_conn_key *key, int end)
+static void put_end(cJSON *json, const char *name, const struct connections *list, const struct weft_conn_key *key,
+		    int end)
 {
 	const struct pod_object *pod = pod_at(list, &key->addr[end]);
 	char field[64], text[256];
@@ -74,9 +75,11 @@ static const char *tcp_state(const struct weft_conn *conn)
 	return both & syn || conn->flags & WEFT_CONN_SEEDED ? "open" : "opening";
 }
 
-static cJSON *connection_json(const struct connections *list, const struct weft_conn_key *key, const struct weft_conn *conn)
+static cJSON *connection_json(const struct connections *list, const struct weft_conn_key *key,
+			      const struct weft_conn *conn)
 {
-	const struct service_info *service = conn->service_id ? names_service(list->agent->compile, conn->service_id) : NULL;
+	const struct compile *compile = list->agent->compile;
+	const struct service_info *service = conn->service_id ? names_service(compile, conn->service_id) : NULL;
 	int source = conn->initiator & 1, destination = !source;
 	cJSON *json = cJSON_CreateObject();
 	char text[256];
@@ -109,7 +112,8 @@ static int add_connection(const void *key, const void *value, void *context)
 	return 0;
 }
 
-int reply_connections(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_connections(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		      struct api_error *ret_error)
 {
 	struct connections list = { agent, request, cJSON_CreateArray(), clock_now(CLOCK_MONOTONIC), 0 };
 	int fd = datapath_map_fd(agent->datapath, "weft_conntrack");
@@ -117,7 +121,8 @@ int reply_connections(const struct agent *agent, const struct api_request *reque
 
 	if (error) {
 		cJSON_Delete(list.array);
-		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the connection table cannot be read: %s", strerror(-error));
+		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the connection table cannot be read: %s",
+				strerror(-error));
 	}
 	*ret = list.array;
 	return 0;
@@ -127,7 +132,8 @@ int reply_connections(const struct agent *agent, const struct api_request *reque
 
 static int compare_pairs(const void *left, const void *right)
 {
-	const struct weft_traffic_key *a = &((const struct traffic *)left)->key, *b = &((const struct traffic *)right)->key;
+	const struct weft_traffic_key *a = &((const struct traffic *)left)->key;
+	const struct weft_traffic_key *b = &((const struct traffic *)right)->key;
 
 	if (a->source != b->source)
 		return a->source < b->source ? -1 : 1;
@@ -171,8 +177,8 @@ static void add_pair(cJSON *array, const struct agent *agent, const struct traff
 }
 
 /*
- * Between two pods of one node both ends report: the destination's figures are left out where the source's are there, except
- * what the destination alone refused.
+ * Between two pods of one node both ends report: the destination's figures are left out where the source's are
+ * there, except what the destination alone refused.
  */
 static void add_pairs(cJSON *array, const struct agent *agent, const struct traffic *items, size_t count)
 {
@@ -207,7 +213,8 @@ int reply_top(const struct agent *agent, const struct api_request *request, cJSO
 
 	(void)request;
 	if (error)
-		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the traffic counters cannot be read: %s", strerror(-error));
+		return api_fail(ret_error, HTTP_INTERNAL, "KERNEL", "the traffic counters cannot be read: %s",
+				strerror(-error));
 	if (count)
 		qsort(items, count, sizeof(*items), compare_pairs);
 	json = cJSON_CreateObject();

@@ -85,16 +85,19 @@ static cJSON *explanation_json(const struct agent *agent, const struct api_reque
 	return json;
 }
 
-int reply_explain(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_explain(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		  struct api_error *ret_error)
 {
 	struct explanation explanation = { 0 };
 	char reason[256] = "";
-	int error = explain(agent->compile, request->from, request->to, request->port, request->protocol, &explanation, reason);
+	int error = explain(agent->compile, request->from, request->to, request->port, request->protocol, &explanation,
+			    reason);
 
 	if (error == -ENOENT)
 		return api_fail(ret_error, HTTP_NOTFOUND, "NOT_FOUND", "%s", reason);
 	if (error)
-		return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT", "%s", *reason ? reason : strerror(-error));
+		return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT", "%s",
+				*reason ? reason : strerror(-error));
 	*ret = explanation_json(agent, request, &explanation);
 	explanation_clear(&explanation);
 	return 0;

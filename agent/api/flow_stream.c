@@ -94,7 +94,10 @@ static void on_closed(struct evhttp_connection *connection, void *context)
 
 	(void)connection;
 	forget(stream);
-	/* libevent took the unfinished request off the connection before (evhttp_connection_incoming_fail): this frees it */
+	/*
+	 * libevent took the unfinished request off the connection before (evhttp_connection_incoming_fail): this
+	 * frees it
+	 */
 	evhttp_send_reply_end(http);
 }
 

@@ -2,9 +2,9 @@
 #ifndef WEFT_API_FLOW_STREAM_H
 #define WEFT_API_FLOW_STREAM_H
 /*
- * /v1/flows: flow records as lines of JSON, those that are kept and, with follow=1, those to come. Who reads too slowly loses
- * records: what waits for one reader is bounded, the agent never waits. A line {"lost_events": {"num_events_lost": N}}
- * says how many.
+ * /v1/flows: flow records as lines of JSON, those that are kept and, with follow=1, those to come. Who reads too
+ * slowly loses records: what waits for one reader is bounded, the agent never waits. A line {"lost_events":
+ * {"num_events_lost": N}} says how many.
  */
 #include "agent.h"
 #include "api/request.h"

@@ -88,7 +88,8 @@ static int add_workload(const struct object *object, void *context)
 	return 0;
 }
 
-int reply_workloads(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_workloads(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		    struct api_error *ret_error)
 {
 	struct listing listing = { agent, request->namespace, cJSON_CreateArray() };
 
@@ -102,7 +103,8 @@ int reply_workloads(const struct agent *agent, const struct api_request *request
 
 static void put_port(const struct service_port *port, char *text, size_t size)
 {
-	snprintf(text, size, "%s%s%u/%s", port->name ? port->name : "", port->name && *port->name ? ":" : "", port->port,
+	snprintf(text, size, "%s%s%u/%s", port->name ? port->name : "", port->name && *port->name ? ":" : "",
+		 port->port,
 		 flow_protocol_name(port->protocol));
 }
 
@@ -174,7 +176,8 @@ static int add_service(const struct object *object, void *context)
 	return 0;
 }
 
-int reply_services(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_services(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		   struct api_error *ret_error)
 {
 	struct listing listing = { agent, request->namespace, cJSON_CreateArray() };
 
@@ -204,7 +207,8 @@ static int count_selected_anywhere(const struct object *object, void *context)
 	return count_selected((const struct pod_object *)object, context);
 }
 
-static void put_selected(cJSON *json, const struct agent *agent, const struct object *object, const struct selector *selector,
+static void put_selected(cJSON *json, const struct agent *agent, const struct object *object,
+			 const struct selector *selector,
 			 bool everywhere)
 {
 	struct selection selection = { selector, 0 };
@@ -230,7 +234,8 @@ static int add_network_policy(const struct object *object, void *context)
 {
 	const struct network_policy_object *policy = (const struct network_policy_object *)object;
 	const struct listing *listing = context;
-	const char *types = policy->ingress && policy->egress ? "Ingress,Egress" : policy->ingress ? "Ingress" : "Egress";
+	const char *one = policy->ingress ? "Ingress" : "Egress";
+	const char *types = policy->ingress && policy->egress ? "Ingress,Egress" : one;
 	cJSON *json;
 
 	if (!is_wanted(listing, object))
@@ -300,7 +305,8 @@ static int attach_report(enum model_kind kind, const char *namespace, const char
 	return 0;
 }
 
-int reply_policies(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_policies(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		   struct api_error *ret_error)
 {
 	struct listing listing = { agent, request->namespace, cJSON_CreateArray() };
 

@@ -8,9 +8,11 @@
 #include "api/request.h"
 
 /* 0 with *ret, which is the caller's; else -EINVAL with *ret_error. */
-typedef int reply_fn(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error);
+typedef int reply_fn(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		     struct api_error *ret_error);
 
-reply_fn reply_status, reply_check, reply_workloads, reply_services, reply_policies, reply_connections, reply_nodes, reply_maps,
+reply_fn reply_status, reply_check, reply_workloads, reply_services, reply_policies, reply_connections, reply_nodes,
+	reply_maps,
 	reply_top, reply_config, reply_version, reply_log_level, reply_set_log_level, reply_explain, reply_sysdump;
 
 /* By route; NULL for API_FLOWS, which streams. */

@@ -191,7 +191,8 @@ static int set_parameter(struct api_request *request, const char *name, const ch
 		if (error && *reason)
 			return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT", "%s", reason);
 		if (error)
-			return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT", "%s=\"%.100s\": must be %s", name,
+			return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT", "%s=\"%.100s\": must be %s",
+					name,
 					value, parameter->takes);
 		return 0;
 	}
@@ -216,7 +217,8 @@ static int parse_query(struct api_request *request, const char *query, struct ap
 }
 
 /* The route of path and method; a path that exists with other methods is a different error. */
-static int find_route(const char *method, const char *path, size_t length, enum api_route *ret, struct api_error *ret_error)
+static int find_route(const char *method, const char *path, size_t length, enum api_route *ret,
+		      struct api_error *ret_error)
 {
 	bool exists = false;
 
@@ -230,8 +232,10 @@ static int find_route(const char *method, const char *path, size_t length, enum 
 		}
 	}
 	if (exists)
-		return api_fail(ret_error, HTTP_BADMETHOD, "BAD_METHOD", "%.*s does not take %s", (int)length, path, method);
-	return api_fail(ret_error, HTTP_NOTFOUND, "NOT_FOUND", "there is nothing at %.*s; is meshctl of another version than weftd?",
+		return api_fail(ret_error, HTTP_BADMETHOD, "BAD_METHOD", "%.*s does not take %s", (int)length, path,
+				method);
+	return api_fail(ret_error, HTTP_NOTFOUND, "NOT_FOUND",
+			"there is nothing at %.*s; is meshctl of another version than weftd?",
 			(int)(length < 200 ? length : 200), path);
 }
 
@@ -251,7 +255,8 @@ static int parse_level(struct api_request *request, const char *body, size_t siz
 static int check_explain(const struct api_request *request, struct api_error *ret_error)
 {
 	if (!request->from || !request->to)
-		return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT", "%s is missing: explain?from=A&to=B&port=P",
+		return api_fail(ret_error, HTTP_BADREQUEST, "INVALID_ARGUMENT",
+				"%s is missing: explain?from=A&to=B&port=P",
 				request->from ? "to" : "from");
 	if (!request->port && (request->protocol == IPPROTO_TCP || request->protocol == IPPROTO_UDP ||
 			       request->protocol == IPPROTO_SCTP))

@@ -26,7 +26,8 @@ static cJSON *version_json(void)
 	return json;
 }
 
-int reply_version(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_version(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		  struct api_error *ret_error)
 {
 	(void)agent, (void)request, (void)ret_error;
 	*ret = version_json();
@@ -153,7 +154,8 @@ int reply_config(const struct agent *agent, const struct api_request *request, c
 	return 0;
 }
 
-int reply_log_level(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_log_level(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		    struct api_error *ret_error)
 {
 	(void)agent, (void)request, (void)ret_error;
 	*ret = cJSON_CreateObject();
@@ -161,7 +163,8 @@ int reply_log_level(const struct agent *agent, const struct api_request *request
 	return 0;
 }
 
-int reply_set_log_level(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_set_log_level(const struct agent *agent, const struct api_request *request, cJSON **ret,
+			struct api_error *ret_error)
 {
 	log_set_level(request->level);
 	return reply_log_level(agent, request, ret, ret_error);
@@ -173,7 +176,8 @@ static int add_flow(const struct flow *flow, void *context)
 	return 0;
 }
 
-int reply_sysdump(const struct agent *agent, const struct api_request *request, cJSON **ret, struct api_error *ret_error)
+int reply_sysdump(const struct agent *agent, const struct api_request *request, cJSON **ret,
+		  struct api_error *ret_error)
 {
 	cJSON *json = cJSON_CreateObject();
 	char time[FLOW_TIME_MAX];

@@ -252,35 +252,15 @@ static struct policy *policy_new(struct policies *policies, const struct object 
 	return policy;
 }
 
-static int report_text(struct policies *policies, const struct object *meta, const char *text)
-{
-	return model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN, text);
-}
-
-/* What becomes of a rule with fields that cannot be decided at L4. */
-static int report_rule(struct policies *policies, const struct authorization_policy_object *object, size_t index)
-{
-	char text[160];
-
-	snprintf(text, sizeof(text), "rule %zu has fields that only HTTP can decide: %s", index,
-		 object->action == AUTHORIZE_ALLOW ? "it never matches" : "it matches as if they were not there");
-	return report_text(policies, &object->meta, text);
-}
-
+/* Fields that cannot be decided at L4 were reported by whoever decoded the policy. */
 static int report(struct policies *policies, const struct authorization_policy_object *object)
 {
 	const struct object *meta = &object->meta;
-	int result = 0;
 
 	model_clear_reports(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN);
-	if (object->action == AUTHORIZE_CUSTOM)
-		return report_text(policies, meta, "action CUSTOM is not supported: the policy is not applied");
-	if (object->targets_services)
-		return report_text(policies, meta, "targetRefs are not supported: the policy is not applied");
-	for (size_t i = 0; i < object->rule_count && result >= 0; i++)
-		if (rule_is_undecidable(&object->rules[i]))
-			result = report_rule(policies, object, i);
-	return result;
+	return object->action != AUTHORIZE_CUSTOM ? 0 :
+		       model_report(policies->model, meta->kind, meta->namespace, meta->name, ORIGIN,
+				    "action CUSTOM is not supported: the policy is not applied");
 }
 
 static bool in_force(const struct object *object)

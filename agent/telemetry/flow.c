@@ -242,7 +242,8 @@ static void append_service(const struct flow *flow, char *text)
 
 	if (flow->service_name)
 		snprintf(text + used, FLOW_TEXT_MAX - used, " by way of %.100s/%.100s:%u",
-			 flow->service_namespace ? flow->service_namespace : "", flow->service_name, flow->service_port);
+			 flow->service_namespace ? flow->service_namespace : "", flow->service_name,
+			 flow->service_port);
 }
 
 char *flow_summary(const struct flow *flow, char *text)

@@ -3,7 +3,8 @@
 #define WEFT_TELEMETRY_FLOW_H
 /*
  * A flow record with its numbers turned into names, and its two forms: JSON with the field names of Hubble's flow (API,
- * access log, `meshctl observe -o json`, replay files) and a line of text. Used by weftd and by meshctl; knows no kernel.
+ * access log, `meshctl observe -o json`, replay files) and a line of text. Used by weftd and by meshctl; knows no
+ * kernel.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -85,7 +86,10 @@ int flow_from_json(const struct cJSON *json, struct flow *ret, char reason[256])
 int flow_from_line(const char *line, size_t size, struct flow *ret, char reason[256]);
 
 #define FLOW_TEXT_MAX 512
-/* What happened, for people: "TCP connected in 0.21 ms by way of default/api:80". Returns `text` (FLOW_TEXT_MAX bytes). */
+/*
+ * What happened, for people: "TCP connected in 0.21 ms by way of default/api:80". Returns `text` (FLOW_TEXT_MAX
+ * bytes).
+ */
 char *flow_summary(const struct flow *flow, char *text);
 /* "default/web-1:40112", or "10.0.0.1:80" where no pod is known, into FLOW_TEXT_MAX bytes. */
 char *flow_end_format(const struct flow_end *end, char *text);

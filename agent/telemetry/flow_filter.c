@@ -44,7 +44,9 @@ static int parse_number(struct condition *condition, uint64_t maximum)
 
 	errno = 0;
 	condition->number = strtoull(condition->text, &end, 10);
-	return condition->text[0] < '0' || condition->text[0] > '9' || *end || errno || condition->number > maximum ? -EINVAL : 0;
+	if (condition->text[0] < '0' || condition->text[0] > '9' || *end || errno || condition->number > maximum)
+		return -EINVAL;
+	return 0;
 }
 
 static int parse_port(struct condition *condition) { return parse_number(condition, UINT16_MAX); }
@@ -221,7 +223,10 @@ static bool match_protocol(const struct condition *condition, const struct flow 
 	return flow->protocol == condition->number;
 }
 
-static bool match_type(const struct condition *condition, const struct flow *flow) { return flow->type == condition->number; }
+static bool match_type(const struct condition *condition, const struct flow *flow)
+{
+	return flow->type == condition->number;
+}
 
 static bool match_reason(const struct condition *condition, const struct flow *flow)
 {
@@ -253,10 +258,12 @@ static const struct field fields[] = {
 	SIDED("workload", "[NAMESPACE/]PREFIX", "workload (Deployment and the like)", NULL, match_workload),
 	SIDED("identity", "NUMBER|NAME", "identity", NULL, match_identity),
 	{ { "node", "NODE", "node; plain: the node that reports", true }, NULL, match_node, match_reporter_node },
-	WHOLE("verdict", "VERDICT", "FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR or TRANSLATED", parse_verdict, match_verdict),
+	WHOLE("verdict", "VERDICT", "FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR or TRANSLATED", parse_verdict,
+	      match_verdict),
 	WHOLE("protocol", "PROTOCOL", "tcp, udp, sctp, icmp, icmpv6 or a number", parse_protocol, match_protocol),
 	WHOLE("type", "TYPE", "connect, accept, deny, close, report, fail or audit", parse_type, match_type),
-	WHOLE("drop-reason", "REASON", "why it was refused: POLICY_DENIED, NO_ENDPOINT ...", parse_reason, match_reason),
+	WHOLE("drop-reason", "REASON", "why it was refused: POLICY_DENIED, NO_ENDPOINT ...", parse_reason,
+	      match_reason),
 	WHOLE("tls", "true|false", "encrypted or clear", parse_tls, match_tls),
 	WHOLE("ip-version", "4|6", "address family", parse_ip_version, match_ip_version),
 };
@@ -321,7 +328,8 @@ int flow_filter_add(struct flow_filter *filter, const char *condition, char reas
 
 	parsed.field = equal ? find_field(name, (size_t)(equal - name), &parsed.side) : NULL;
 	if (!parsed.field) {
-		snprintf(reason, 256, "filter \"%.100s\": must be FIELD=VALUE with a FIELD that exists, e.g. from-pod=default/web",
+		snprintf(reason, 256,
+			 "filter \"%.100s\": must be FIELD=VALUE with a FIELD that exists, e.g. from-pod=default/web",
 			 condition);
 		return -EINVAL;
 	}

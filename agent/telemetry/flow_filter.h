@@ -2,9 +2,10 @@
 #ifndef WEFT_TELEMETRY_FLOW_FILTER_H
 #define WEFT_TELEMETRY_FLOW_FILTER_H
 /*
- * Which flow records somebody wants to see: the options of `meshctl observe` and the `filter` parameters of /v1/flows. A
- * condition is written "[!]FIELD=VALUE", FIELD being a name of flow_filter_fields(), with "from-" or "to-" before it for
- * those that have two sides. Conditions of one field are alternatives; different fields must all match; "!" excludes.
+ * Which flow records somebody wants to see: the options of `meshctl observe` and the `filter` parameters of
+ * /v1/flows. A condition is written "[!]FIELD=VALUE", FIELD being a name of flow_filter_fields(), with "from-" or
+ * "to-" before it for those that have two sides. Conditions of one field are alternatives; different fields must all
+ * match; "!" excludes.
  */
 #include <stdbool.h>
 #include <stddef.h>

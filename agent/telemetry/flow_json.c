@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flow records as JSON, both ways. Each field that is written is one line in write_*(), each that is read one in read_*(). */
+/*
+ * Flow records as JSON, both ways. Each field that is written is one line in write_*(), each that is read one in
+ * read_*().
+ */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,7 +36,10 @@ static void put_text(cJSON *object, const char *name, const char *value)
 		cJSON_AddStringToObject(object, name, value);
 }
 
-/* 64-bit counters may exceed what a JSON number holds exactly (2^53): such cookies and byte counts are texts, as protobuf's. */
+/*
+ * 64-bit counters may exceed what a JSON number holds exactly (2^53): such cookies and byte counts are texts, as
+ * protobuf's.
+ */
 static void put_u64(cJSON *object, const char *name, uint64_t value)
 {
 	char text[24];
@@ -258,7 +264,8 @@ static uint64_t get_number(struct reader *reader, const cJSON *object, const cha
 		const char *text = item->valuestring;
 
 		errno = 0;
-		if (text[0] < '0' || text[0] > '9' || sscanf(text, "%llu%n", &value, &used) != 1 || text[used] || errno) {
+		if (text[0] < '0' || text[0] > '9' || sscanf(text, "%llu%n", &value, &used) != 1 || text[used] ||
+		    errno) {
 			fail(reader, name, "must be a whole number");
 			return 0;
 		}

@@ -80,7 +80,8 @@ static int watch_ring(struct flows *flows, int ring_fd)
 	if (!flows->ring)
 		return -errno;
 	flows->poll = evtimer_new(flows->agent->base, consume, flows);
-	flows->readable = event_new(flows->agent->base, ring_buffer__epoll_fd(flows->ring), EV_READ | EV_PERSIST, consume,
+	flows->readable = event_new(flows->agent->base, ring_buffer__epoll_fd(flows->ring), EV_READ | EV_PERSIST,
+				    consume,
 				    flows);
 	if (!flows->poll || !flows->readable || event_add(flows->readable, NULL) < 0)
 		return -ENOMEM;

@@ -104,7 +104,8 @@ static void write_drops(struct scrape *scrape, const struct metric *metric)
 			continue;
 		if (count_read_error(scrape, "weft_drops", fd < 0 ? fd : map_sum_percpu(fd, index, drop, 2)))
 			return;
-		put(scrape, "%s{reason=\"%s\",direction=\"%s\"} %llu\n", metric->name, flow_reason_name((uint8_t)(index / 2)),
+		put(scrape, "%s{reason=\"%s\",direction=\"%s\"} %llu\n", metric->name,
+		    flow_reason_name((uint8_t)(index / 2)),
 		    directions[index % 2], (unsigned long long)drop[metric->counter]);
 	}
 }
@@ -313,7 +314,8 @@ static void write_build_info(struct scrape *scrape, const struct metric *metric)
 {
 	char escaped[256];
 
-	put(scrape, "%s{version=\"%s\",map_layout=\"%d\",node=\"%s\"} 1\n", metric->name, WEFT_VERSION, WEFT_ABI_VERSION,
+	put(scrape, "%s{version=\"%s\",map_layout=\"%d\",node=\"%s\"} 1\n", metric->name, WEFT_VERSION,
+	    WEFT_ABI_VERSION,
 	    label_escape(scrape->telemetry->agent->config->node_name, escaped, sizeof(escaped)));
 }
 
@@ -380,7 +382,8 @@ static void write_max_fds(struct scrape *scrape, const struct metric *metric)
 /* --- the table --- */
 
 /*
- * Istio looks from the server: received is what came from the client, sent is the response. The maps look from the source.
+ * Istio looks from the server: received is what came from the client, sent is the response. The maps look from the
+ * source.
  */
 #define RESPONSE offsetof(struct weft_traffic, received)
 #define REQUEST offsetof(struct weft_traffic, sent)
@@ -393,8 +396,10 @@ static const struct metric metrics[] = {
 	TRAFFIC("istio_tcp_connections_opened_total", "TCP connections opened.", OPENED, IPPROTO_TCP),
 	TRAFFIC("istio_tcp_connections_closed_total", "TCP connections closed.", CLOSED, IPPROTO_TCP),
 	TRAFFIC("istio_tcp_sent_bytes_total", "Bytes that servers sent in TCP connections.", RESPONSE, IPPROTO_TCP),
-	TRAFFIC("istio_tcp_received_bytes_total", "Bytes that servers received in TCP connections.", REQUEST, IPPROTO_TCP),
-	TRAFFIC("weft_tcp_retransmits_total", "TCP segments sent again.", offsetof(struct weft_traffic, retransmits), IPPROTO_TCP),
+	TRAFFIC("istio_tcp_received_bytes_total", "Bytes that servers received in TCP connections.", REQUEST,
+		IPPROTO_TCP),
+	TRAFFIC("weft_tcp_retransmits_total", "TCP segments sent again.", offsetof(struct weft_traffic, retransmits),
+		IPPROTO_TCP),
 	TRAFFIC("weft_udp_flows_opened_total", "UDP flows that began.", OPENED, IPPROTO_UDP),
 	TRAFFIC("weft_udp_flows_closed_total", "UDP flows that ended.", CLOSED, IPPROTO_UDP),
 	TRAFFIC("weft_udp_sent_bytes_total", "Bytes that servers sent in UDP flows.", RESPONSE, IPPROTO_UDP),
@@ -413,15 +418,20 @@ static const struct metric metrics[] = {
 	{ "weft_short_way", "gauge", "Whether same-node packets go from interface to interface.", write_short_way },
 	{ "weft_flow_records_total", "counter", "Flow records received from the kernel.", write_flows,
 	  offsetof(struct flows_counters, recorded) },
-	{ "weft_flow_records_malformed_total", "counter", "Flow records of a size that this agent does not know.", write_flows,
+	{ "weft_flow_records_malformed_total", "counter", "Flow records of a size that this agent does not know.",
+	  write_flows,
 	  offsetof(struct flows_counters, malformed) },
-	{ "weft_flow_records_lost_total", "counter", "Flow records that found no room in the ring buffer.", write_lost },
-	{ "weft_flow_records_follower_lost_total", "counter", "Flow records that a slow reader of the API did not get.", write_own,
+	{ "weft_flow_records_lost_total", "counter", "Flow records that found no room in the ring buffer.",
+	  write_lost },
+	{ "weft_flow_records_follower_lost_total", "counter", "Flow records that a slow reader of the API did not get.",
+	  write_own,
 	  offsetof(struct telemetry, follower_lost) },
-	{ "weft_access_log_errors_total", "counter", "Lines that could not be written to the access log.", write_access_log_errors },
+	{ "weft_access_log_errors_total", "counter", "Lines that could not be written to the access log.",
+	  write_access_log_errors },
 	{ "weft_metrics_read_errors_total", "counter", "Kernel counters that could not be read.", write_own,
 	  offsetof(struct telemetry, read_errors) },
-	{ "weft_source_files", "gauge", "Files that objects come from.", write_source, offsetof(struct source_counters, files) },
+	{ "weft_source_files", "gauge", "Files that objects come from.", write_source,
+	  offsetof(struct source_counters, files) },
 	{ "weft_source_ignored_objects_total", "counter", "Objects of kinds that Weft does not use.", write_source,
 	  offsetof(struct source_counters, ignored_objects) },
 	{ "weft_source_parse_errors_total", "counter", "Files or objects that could not be understood.", write_source,
@@ -433,7 +443,8 @@ static const struct metric metrics[] = {
 	{ "weft_objects", "gauge", "Objects in force.", write_objects },
 	{ "weft_object_reports", "gauge", "Parts of objects that Weft does not honour; meshctl status names them.",
 	  write_reports },
-	{ "weft_propagation_seconds", "histogram", "From a change of an object until the kernel had it.", write_propagation },
+	{ "weft_propagation_seconds", "histogram", "From a change of an object until the kernel had it.",
+	  write_propagation },
 	{ "weft_ready", "gauge", "Whether policy is loaded.", write_ready },
 	{ "weft_build_info", "gauge", "Version of the agent and of its map layout.", write_build_info },
 	{ "weft_uptime_seconds", "gauge", "Time since the agent started.", write_uptime },
@@ -442,7 +453,8 @@ static const struct metric metrics[] = {
 	{ "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", write_memory, 0 },
 	{ "process_open_fds", "gauge", "Number of open file descriptors.", write_open_fds },
 	{ "process_max_fds", "gauge", "Maximum number of open file descriptors.", write_max_fds },
-	{ "process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.", write_start_time },
+	{ "process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.",
+	  write_start_time },
 };
 
 void metrics_write(struct telemetry *telemetry, struct evbuffer *out)
@@ -451,7 +463,8 @@ void metrics_write(struct telemetry *telemetry, struct evbuffer *out)
 
 	count_read_error(&scrape, "weft_traffic", series_read(telemetry->agent, &scrape.series));
 	for (size_t i = 0; i < sizeof(metrics) / sizeof(*metrics); i++) {
-		put(&scrape, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help, metrics[i].name, metrics[i].type);
+		put(&scrape, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help, metrics[i].name,
+		    metrics[i].type);
 		metrics[i].write(&scrape, &metrics[i]);
 	}
 	series_clear(&scrape.series);

@@ -24,7 +24,8 @@ const char *labels_text(const struct labels *labels)
 	size_t used = 0;
 
 	for (size_t i = 0; labels && i < labels->count; i++) {
-		int length = snprintf(text + used, sizeof(text) - used, "%s%s=%s", used ? "," : "", labels->items[i].key,
+		int length = snprintf(text + used, sizeof(text) - used, "%s%s=%s", used ? "," : "",
+				      labels->items[i].key,
 				      labels->items[i].value);
 
 		if (length < 0 || (size_t)length >= sizeof(text) - used)

@@ -64,7 +64,8 @@ static void append(char *text, const char *prefix, const char *name, const char 
 /* Istio's rules: the canonical names are labels, else the workload's name and "latest". */
 static void end_text(const struct agent *agent, const struct end *end, char *text)
 {
-	static const char *const service_keys[] = { "service.istio.io/canonical-name", "app.kubernetes.io/name", "app", NULL };
+	static const char *const service_keys[] = { "service.istio.io/canonical-name", "app.kubernetes.io/name", "app",
+						   NULL };
 	static const char *const revision_keys[] = { "service.istio.io/canonical-revision", "app.kubernetes.io/version",
 						     "version", NULL };
 	static const char *const app_keys[] = { "app", NULL }, *const version_keys[] = { "version", NULL };
@@ -244,7 +245,8 @@ char *series_labels(const struct series *series, char *text)
 	for (char *letter = protocol; *letter; letter++)
 		*letter = (char)(*letter >= 'A' && *letter <= 'Z' ? *letter + 'a' - 'A' : *letter);
 	snprintf(text, SERIES_LABELS_MAX,
-		 "reporter=\"%s\",%s,%s,%s,request_protocol=\"%s\",response_flags=\"%s\",connection_security_policy=\"%s\"",
+		 "reporter=\"%s\",%s,%s,%s,request_protocol=\"%s\",response_flags=\"%s\","
+		 "connection_security_policy=\"%s\"",
 		 series->reporter == WEFT_REPORTER_SOURCE ? "source" : "destination", series->source, series->service,
 		 series->destination, protocol, series->response_flags, series->tls ? "mutual_tls" : "unknown");
 	return text;

@@ -24,8 +24,8 @@ struct telemetry {
 };
 
 /*
- * Opens the access log, the ring buffer and the metrics address, as agent->config says; agent->datapath, ->compile, ->model
- * and ->base must be there. 0 or -errno, logged with what to do.
+ * Opens the access log, the ring buffer and the metrics address, as agent->config says; agent->datapath, ->compile,
+ * ->model and ->base must be there. 0 or -errno, logged with what to do.
  */
 int telemetry_open(struct telemetry **ret, struct agent *agent);
 void telemetry_close(struct telemetry *telemetry); /* NULL is fine */

@@ -43,7 +43,8 @@ static int read_entry(const void *key, const void *values, void *context)
 	item = &reading->items[reading->count++];
 	*item = (struct traffic){ .key = *(const struct weft_traffic_key *)key };
 	for (int cpu = 0; cpu < reading->cpus; cpu++)
-		traffic_add(&item->sum, (const void *)((const char *)values + (size_t)cpu * map_value_stride(sizeof(item->sum))));
+		traffic_add(&item->sum,
+			    (const void *)((const char *)values + (size_t)cpu * map_value_stride(sizeof(item->sum))));
 	return 0;
 }
 

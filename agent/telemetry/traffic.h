@@ -17,8 +17,8 @@ void traffic_add(struct weft_traffic *sum, const struct weft_traffic *from);
 /* *ret is malloc'd. 0 or -errno. */
 int traffic_read(const struct agent *agent, struct traffic **ret, size_t *ret_count);
 /*
- * Gives back the entries of identities that names.h has forgotten: their series end, the map has room again. Returns how
- * many, or -errno.
+ * Gives back the entries of identities that names.h has forgotten: their series end, the map has room again. Returns
+ * how many, or -errno.
  */
 int traffic_collect(const struct agent *agent);
 

@@ -10,7 +10,8 @@
 
 static void check_filters(const struct flow *flow)
 {
-	static const char *const conditions[] = { "pod=default/w", "label=app=web", "ip=10.0.0.0/8", "service=api", "node=n",
+	static const char *const conditions[] = { "pod=default/w", "label=app=web", "ip=10.0.0.0/8", "service=api",
+						 "node=n",
 						  "identity=world", "port=80" };
 	struct flow_filter *filter;
 	char reason[256];

@@ -57,8 +57,10 @@ int datapath_map_fd(const struct datapath *datapath, const char *name)
 	const struct {
 		const char *name;
 		int fd;
-	} maps[] = { { "weft_traffic", fixture->traffic }, { "weft_drops", fixture->drops },   { "weft_errors", fixture->errors },
-		     { "weft_control", fixture->control }, { "weft_events", fixture->events }, { "weft_conntrack", fixture->conntrack } };
+	} maps[] = { { "weft_traffic", fixture->traffic }, { "weft_drops", fixture->drops },
+		    { "weft_errors", fixture->errors },
+		     { "weft_control", fixture->control }, { "weft_events", fixture->events },
+			     { "weft_conntrack", fixture->conntrack } };
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		if (!strcmp(maps[i].name, name))
@@ -66,7 +68,8 @@ int datapath_map_fd(const struct datapath *datapath, const char *name)
 	return -ENOENT;
 }
 
-int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context), void *context)
+int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context),
+		      void *context)
 {
 	static const struct datapath_map maps[] = { { "weft_conntrack", 3, 100, 0, false, "max-connections" },
 						    { "weft_services", 8, 8, 2, true, "max-services" } };
@@ -109,11 +112,13 @@ static void open_maps(struct fixture *fixture)
 
 	fixture->traffic = new_map(BPF_MAP_TYPE_PERCPU_HASH, "traffic", sizeof(struct weft_traffic_key),
 				   sizeof(struct weft_traffic), 5000);
-	fixture->drops = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, "drops", 4, sizeof(struct weft_drop), WEFT_REASON_COUNT * 2);
+	fixture->drops = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, "drops", 4, sizeof(struct weft_drop),
+				 WEFT_REASON_COUNT * 2);
 	fixture->errors = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, "errors", 4, 8, WEFT_PLACE_COUNT);
 	fixture->control = new_map(BPF_MAP_TYPE_ARRAY, "control", 4, sizeof(control), 1);
 	fixture->events = new_map(BPF_MAP_TYPE_RINGBUF, "events", 0, 0, 65536);
-	fixture->conntrack = new_map(BPF_MAP_TYPE_HASH, "conntrack", sizeof(struct weft_conn_key), sizeof(struct weft_conn), 100);
+	fixture->conntrack = new_map(BPF_MAP_TYPE_HASH, "conntrack", sizeof(struct weft_conn_key),
+				     sizeof(struct weft_conn), 100);
 	assert_int_equal(bpf_map_update_elem(fixture->control, &zero, &control, BPF_ANY), 0);
 }
 
@@ -138,7 +143,8 @@ static void write_manifests(struct fixture *fixture)
 static void configure(struct fixture *fixture)
 {
 	static char source[128], run[128];
-	char *arguments[] = { "weftd",	     "--source",	  source,     "--node-name", "node-1", "--run-directory",
+	char *arguments[] = { "weftd",	     "--source",	  source,     "--node-name", "node-1",
+			     "--run-directory",
 			      run,	     "--metrics-address", NULL,	      "--flow-history", "100",  NULL };
 
 	snprintf(source, sizeof(source), "dir:%s/manifests", fixture->directory);
@@ -201,7 +207,8 @@ void fixture_open(struct fixture *fixture)
 	assert_int_equal(model_new(&agent->model), 0);
 	options = (struct compile_options){ "node-1", fixture->config.root_namespace, fixture->config.trust_domain };
 	assert_int_equal(compile_new(&agent->compile, agent->model, &options), 0);
-	assert_int_equal(source_open(&agent->source, agent->base, agent->model, fixture->config.source, no_change, NULL), 0);
+	assert_int_equal(source_open(&agent->source, agent->base, agent->model, fixture->config.source, no_change,
+				     NULL), 0);
 	bind_pods(fixture);
 	fixture->web = identity_at(fixture, "10.1.0.1");
 	fixture->api = identity_at(fixture, "10.1.0.2");
@@ -213,7 +220,8 @@ void fixture_open(struct fixture *fixture)
 void fixture_close(struct fixture *fixture)
 {
 	struct agent *agent = &fixture->agent;
-	const int maps[] = { fixture->traffic, fixture->drops, fixture->errors, fixture->control, fixture->events, fixture->conntrack };
+	const int maps[] = { fixture->traffic, fixture->drops, fixture->errors, fixture->control, fixture->events,
+			    fixture->conntrack };
 	char command[128];
 
 	api_close(agent->api);

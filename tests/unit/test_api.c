@@ -108,7 +108,8 @@ static void test_problems_have_file_and_line(void **state)
 	(void)state;
 	source_close(fixture.agent.source);
 	assert_int_equal(RUN("printf 'kind: Pod\\nmetadata: [\\n' >%s/manifests/broken.yaml", fixture.directory), 0);
-	assert_int_equal(source_open(&fixture.agent.source, fixture.agent.base, fixture.agent.model, fixture.config.source,
+	assert_int_equal(source_open(&fixture.agent.source, fixture.agent.base, fixture.agent.model,
+				     fixture.config.source,
 				     free, NULL), 0);
 	assert_int_equal(RUN("$MESHCTL status"), 0);
 	expect_output("broken.yaml:");
@@ -190,7 +191,8 @@ static void test_observe(void **state)
 	assert_int_equal(RUN("$MESHCTL observe --verdict DROPPED -o json"), 0);
 	expect_output("\"drop_reason_desc\":\"POLICY_DENIED\"");
 	expect_no_output("FORWARDED");
-	assert_int_equal(RUN("$MESHCTL observe --not --verdict DROPPED --from-pod default/w --to-service api -o table"), 0);
+	assert_int_equal(RUN("$MESHCTL observe --not --verdict DROPPED --from-pod default/w --to-service api -o table"),
+			 0);
 	expect_no_output("DROPPED");
 	expect_output("connect");
 	assert_int_equal(RUN("$MESHCTL observe --last 1 -o dict"), 0);
@@ -221,7 +223,8 @@ static void test_replay(void **state)
 			     "$MESHCTL observe --last 2 --type deny --type close >one && "
 			     "$MESHCTL observe --input-file - --last 2 --type deny --type close <flows >two && cmp one two",
 			     fixture.directory), 0);
-	assert_int_equal(RUN("cd %s && echo nonsense >>flows && $MESHCTL observe --input-file flows --first 1", fixture.directory), 0);
+	assert_int_equal(RUN("cd %s && echo nonsense >>flows && $MESHCTL observe --input-file flows --first 1",
+			     fixture.directory), 0);
 	assert_int_equal(RUN("cd %s && $MESHCTL observe --input-file flows", fixture.directory), 65);
 	expect_output("flows: line 4: not JSON; left out");
 	expect_output("close FORWARDED");
@@ -289,15 +292,18 @@ static void test_slow_reader_loses(void **state)
 
 static void test_top(void **state)
 {
-	struct weft_traffic_key source = { fixture.web, fixture.api, fixture.service, WEFT_REPORTER_SOURCE, IPPROTO_TCP, 0, 0 };
-	struct weft_traffic_key destination = { fixture.web, fixture.api, 0, WEFT_REPORTER_DESTINATION, IPPROTO_TCP, 0, 0 };
+	struct weft_traffic_key source = { fixture.web, fixture.api, fixture.service, WEFT_REPORTER_SOURCE, IPPROTO_TCP,
+					  0, 0 };
+	struct weft_traffic_key destination = { fixture.web, fixture.api, 0, WEFT_REPORTER_DESTINATION, IPPROTO_TCP, 0,
+					       0 };
 	const struct weft_traffic half = { .opened = 5, .sent = 1000, .received = 50 };
 	cJSON *json, *pairs;
 
 	(void)state;
 	fixture_traffic(&fixture, &source, &half);
 	fixture_traffic(&fixture, &destination, &half);
-	assert_int_equal(RUN("curl -sS --unix-socket %s/weftd.sock http://weftd/v1/top", fixture.config.run_directory), 0);
+	assert_int_equal(RUN("curl -sS --unix-socket %s/weftd.sock http://weftd/v1/top", fixture.config.run_directory),
+			 0);
 	json = cJSON_Parse(output);
 	pairs = cJSON_GetObjectItem(json, "pairs");
 	/* both ends of the same traffic: once */
@@ -339,7 +345,8 @@ static void test_sysdump_answers_in_the_agents_place(void **state)
 static void test_errors_of_the_api(void **state)
 {
 	(void)state;
-	assert_int_equal(RUN("curl -sS --unix-socket %s/weftd.sock http://weftd/v1/nothing", fixture.config.run_directory), 0);
+	assert_int_equal(RUN("curl -sS --unix-socket %s/weftd.sock http://weftd/v1/nothing",
+			     fixture.config.run_directory), 0);
 	expect_output("\"code\":\"NOT_FOUND\"");
 	RUN("curl -sS --unix-socket %s/weftd.sock -X PUT -d x http://weftd/v1/status", fixture.config.run_directory);
 	expect_output("\"code\":\"BAD_METHOD\"");
@@ -356,7 +363,8 @@ static void test_unreachable(void **state)
 	(void)state;
 	assert_int_equal(RUN("$MESHCTL --socket /nonexistent.sock status"), 69);
 	expect_output("cannot reach weftd at /nonexistent.sock: No such file or directory");
-	assert_int_equal(RUN("$MESHCTL --socket /nonexistent.sock status -o json | tee %s/error", fixture.directory), 0);
+	assert_int_equal(RUN("$MESHCTL --socket /nonexistent.sock status -o json | tee %s/error", fixture.directory),
+			 0);
 	expect_output("\"exit_status\":\t69");
 	assert_int_equal(RUN("$MESHCTL version"), 0);
 	expect_output("weftd   " WEFT_VERSION);
@@ -386,9 +394,11 @@ static void test_completion(void **state)
 			     "COMP_WORDS=(meshctl get nodes -o ya); COMP_CWORD=4; _meshctl; echo ${COMPREPLY[@]}'",
 			     fixture.directory, fixture.directory), 0);
 	assert_string_equal(output, "workloads\n--verdict\nyaml\n");
-	assert_int_equal(RUN("$MESHCTL completion zsh >%s/c && { ! command -v zsh >/dev/null || zsh -n %s/c; }", fixture.directory,
+	assert_int_equal(RUN("$MESHCTL completion zsh >%s/c && { ! command -v zsh >/dev/null || zsh -n %s/c; }",
+			     fixture.directory,
 			     fixture.directory), 0);
-	assert_int_equal(RUN("$MESHCTL completion fish >%s/c && { ! command -v fish >/dev/null || fish -n %s/c; }", fixture.directory,
+	assert_int_equal(RUN("$MESHCTL completion fish >%s/c && { ! command -v fish >/dev/null || fish -n %s/c; }",
+			     fixture.directory,
 			     fixture.directory), 0);
 	assert_int_equal(RUN("$MESHCTL completion tcsh"), 64);
 }
@@ -396,7 +406,8 @@ static void test_completion(void **state)
 static void test_man_page(void **state)
 {
 	(void)state;
-	assert_int_equal(RUN("$MESHCTL man >%s/m && { ! command -v groff >/dev/null || groff -man -ww -z %s/m; }", fixture.directory,
+	assert_int_equal(RUN("$MESHCTL man >%s/m && { ! command -v groff >/dev/null || groff -man -ww -z %s/m; }",
+			     fixture.directory,
 			     fixture.directory), 0);
 	assert_string_equal(output, "");
 }

@@ -30,7 +30,8 @@ static struct flow sample(void)
 		.direction = WEFT_INGRESS,
 		.rule_flags = WEFT_RULE_AUDIT | WEFT_RULE_WOULD_ALLOW,
 		.tcp_flags = 0x12,
-		.source = { .port = 40000, .identity = 77, .identity_name = intern("default/web"), .namespace = intern("default"),
+		.source = { .port = 40000, .identity = 77, .identity_name = intern("default/web"),
+			   .namespace = intern("default"),
 			    .pod = intern("web-1"), .node = intern("node-1"), .service_account = intern("web"),
 			    .workload_kind = intern("Deployment"), .workload_name = intern("web"),
 			    .labels = intern("app=web,version=v1") },
@@ -38,7 +39,8 @@ static struct flow sample(void)
 		.service_port = 80,
 		.service_namespace = intern("default"),
 		.service_name = intern("api"),
-		.rule = { 99, intern("NetworkPolicy"), intern("default"), intern("deny"), intern("NetworkPolicy default/deny") },
+		.rule = { 99, intern("NetworkPolicy"), intern("default"), intern("deny"),
+			 intern("NetworkPolicy default/deny") },
 		.audit_rule = { 98, NULL, NULL, NULL, intern("built in") },
 		.node = intern("node-1"),
 		.retransmits = 3,
@@ -81,7 +83,8 @@ static void test_json_there_and_back(void **state)
 	assert_memory_equal(&again.service_addr, &flow.service_addr, sizeof(flow.service_addr));
 	assert_memory_equal(&again.rule, &flow.rule, sizeof(flow.rule));
 	assert_ptr_equal(again.audit_rule.text, flow.audit_rule.text);
-	assert_true(again.sent == flow.sent && again.netns_cookie == flow.netns_cookie && again.socket_cookie == flow.socket_cookie);
+	assert_true(again.sent == flow.sent && again.netns_cookie == flow.netns_cookie &&
+		    again.socket_cookie == flow.socket_cookie);
 	assert_int_equal(again.srtt_us, 250);
 	free(text);
 	cJSON_Delete(json);
@@ -95,7 +98,8 @@ static const char *text_at(const cJSON *json, const char *a, const char *b)
 static void test_hubbles_names(void **state)
 {
 	struct flow flow = sample();
-	cJSON *json = flow_to_json(&flow), *inner = cJSON_GetObjectItem(json, "flow"), *source = cJSON_GetObjectItem(inner, "source");
+	cJSON *json = flow_to_json(&flow), *inner = cJSON_GetObjectItem(json, "flow"),
+		*source = cJSON_GetObjectItem(inner, "source");
 
 	(void)state;
 	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(inner, "time")), "2027-01-15T08:00:00.123456789Z");
@@ -106,7 +110,8 @@ static void test_hubbles_names(void **state)
 	assert_string_equal(text_at(json, "destination_service", "name"), "api");
 	assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(source, "labels"), 0)->valuestring, "k8s:app=web");
 	assert_string_equal(
-		cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(source, "workloads"), 0), "kind")),
+		cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(source, "workloads"),
+									    0), "kind")),
 		"Deployment");
 	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(
 		cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(inner, "l4"), "TCP"), "flags"), "SYN")));
@@ -164,7 +169,8 @@ static void test_bad_records(void **state)
 
 static void test_times(void **state)
 {
-	static const char *const bad[] = { "", "2026", "2026-01-31T12:00:00", "2026-01-31T12:00:00.Z", "2026-01-31T12:00:00+25:00",
+	static const char *const bad[] = { "", "2026", "2026-01-31T12:00:00", "2026-01-31T12:00:00.Z",
+					  "2026-01-31T12:00:00+25:00",
 					   "1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "2026-01-31T12:00:00Zx" };
 	char text[FLOW_TIME_MAX];
 	uint64_t time;
@@ -184,16 +190,19 @@ static void test_summaries(void **state)
 	char text[FLOW_TEXT_MAX];
 
 	(void)state;
-	assert_string_equal(flow_summary(&flow, text), "TCP denied: NetworkPolicy default/deny by way of default/api:80");
+	assert_string_equal(flow_summary(&flow, text),
+			    "TCP denied: NetworkPolicy default/deny by way of default/api:80");
 	flow.type = WEFT_EVENT_AUDIT;
 	assert_string_equal(flow_summary(&flow, text), "TCP would be allowed: built in");
 	flow.type = WEFT_EVENT_CLOSE;
 	flow.sent = 1234567;
 	flow.duration = 90 * NANOSECONDS;
-	assert_string_equal(flow_summary(&flow, text), "TCP closed after 90.0 s, 1.2 MB out, 12 B in, RTT 0.25 ms, 3 retransmits");
+	assert_string_equal(flow_summary(&flow, text),
+			    "TCP closed after 90.0 s, 1.2 MB out, 12 B in, RTT 0.25 ms, 3 retransmits");
 	flow.type = WEFT_EVENT_FAIL;
 	flow.reason = WEFT_REASON_NO_ENDPOINT;
-	assert_string_equal(flow_summary(&flow, text), "TCP not connected: the service has no endpoint by way of default/api:80");
+	assert_string_equal(flow_summary(&flow, text),
+			    "TCP not connected: the service has no endpoint by way of default/api:80");
 	assert_string_equal(flow_verdict(&flow), "ERROR");
 	assert_string_equal(flow_end_format(&flow.destination, text), "[fd00::2]:8080");
 	assert_string_equal(flow_identity_format(&flow.destination, text), "(world)");
@@ -258,7 +267,8 @@ static void test_filters(void **state)
 static void test_bad_filters(void **state)
 {
 	static const char *const bad[] = { "",	      "pod",	    "pod=",	      "=x",	     "colour=red",
-					   "from-verdict=DROPPED", "port=99999", "port=-1", "ip=10.0.0.0/33", "verdict=MAYBE",
+					   "from-verdict=DROPPED", "port=99999", "port=-1", "ip=10.0.0.0/33",
+						   "verdict=MAYBE",
 					   "protocol=carrier", "type=0", "tls=perhaps", "ip-version=5", "from-=x" };
 	struct flow_filter *filter;
 	char reason[256];
@@ -293,7 +303,8 @@ static void test_access_log_follows_rotation(void **state)
 	access_log_write(log, &flow);
 	assert_int_equal(access_log_errors(log), 0);
 	access_log_close(log);
-	snprintf(command, sizeof(command), "test $(grep -c '^{.*}$' %s/old) = 1 && test $(grep -c '^{.*}$' %s/log) = 2", directory,
+	snprintf(command, sizeof(command), "test $(grep -c '^{.*}$' %s/old) = 1 && test $(grep -c '^{.*}$' %s/log) = 2",
+		 directory,
 		 directory);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(access_log_open(&log, "/dev/full"), 0);

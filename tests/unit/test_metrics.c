@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Prometheus text: label set, sums over CPUs and identities, Istio's point of view, and what promtool thinks of it. */
+/*
+ * The Prometheus text: label set, sums over CPUs and identities, Istio's point of view, and what promtool thinks of
+ * it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +64,8 @@ static const struct weft_traffic half = { .opened = 2, .closed = 1, .sent = 1000
 
 static void test_istio_label_set(void **state)
 {
-	struct weft_traffic_key key = { fixture.web, fixture.api, fixture.service, WEFT_REPORTER_SOURCE, IPPROTO_TCP, 0, 0 };
+	struct weft_traffic_key key = { fixture.web, fixture.api, fixture.service, WEFT_REPORTER_SOURCE, IPPROTO_TCP, 0,
+				       0 };
 	char *text;
 
 	(void)state;
@@ -102,7 +106,8 @@ static double value_of(const char *text, const char *metric, const char *labels)
 
 static void test_istio_looks_from_the_server(void **state)
 {
-	struct weft_traffic_key key = { fixture.web, fixture.api, fixture.service, WEFT_REPORTER_SOURCE, IPPROTO_TCP, 0, 0 };
+	struct weft_traffic_key key = { fixture.web, fixture.api, fixture.service, WEFT_REPORTER_SOURCE, IPPROTO_TCP, 0,
+				       0 };
 	char *text;
 
 	(void)state;
@@ -134,7 +139,8 @@ static void test_equal_labels_are_added(void **state)
 	fixture_traffic(&fixture, &refused, &refusal);
 	text = scrape();
 	assert_true(value_of(text, "weft_udp_received_bytes_total", "source_workload=\"unknown\"") == 4000);
-	assert_true(value_of(text, "weft_udp_received_bytes_total", "destination_service_namespace=\"default\"") == 4000);
+	assert_true(value_of(text, "weft_udp_received_bytes_total",
+			     "destination_service_namespace=\"default\"") == 4000);
 	assert_true(value_of(text, "weft_denied_total", "response_flags=\"DENY\"") == 20);
 	free(text);
 }
