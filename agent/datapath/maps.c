@@ -23,6 +23,7 @@ static const struct {
 	{ "weft_rules", OPTION(max_rules) },	       { "weft_conntrack", OPTION(max_connections) },
 	{ "weft_workloads", OPTION(max_workloads) },   { "weft_interfaces", OPTION(max_workloads) },
 	{ "weft_traffic", OPTION(max_traffic) },       { "weft_events", OPTION(ring_bytes) },
+	{ "weft_sockets", OPTION(max_connections) },
 };
 
 static uint32_t capacity_of(const struct datapath *datapath, const struct bpf_map *map)

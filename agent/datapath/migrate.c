@@ -11,9 +11,7 @@
  * Killed before 3, nothing has happened. Killed within 3, NAME is missing and NAME_old is named NAME again. Killed after 3,
  * the next agent finds both and goes on with 4. What is not carried over: changes that the old programs made between
  * 1 and 4 to entries that were copied already (milliseconds of counters and time stamps); flow records that nobody has read
- * (weft_events); what does not fit into a smaller map; and weft_sockets, whose entries have no keys to copy them by: sockets
- * that are open then are as if they had been opened before Weft (their replies come from the backend's own address).
- * With another key size the old contents mean nothing, and the map starts empty.
+ * (weft_events); what does not fit into a smaller map. With another key size the old contents mean nothing, and the map starts empty.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -40,8 +38,7 @@ static bool is_array(const struct map *map)
 
 static bool can_copy(const struct map *from, const struct map *to)
 {
-	return from->type == to->type && from->key_size == to->key_size && to->type != BPF_MAP_TYPE_RINGBUF &&
-	       to->type != BPF_MAP_TYPE_SK_STORAGE;
+	return from->type == to->type && from->key_size == to->key_size && to->type != BPF_MAP_TYPE_RINGBUF;
 }
 
 static int copy_entry(const void *key, const void *value, void *context)

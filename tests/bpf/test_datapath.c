@@ -576,6 +576,7 @@ static void every_cgroup_program_is_attached_once(void **state)
 	open_with_programs(fixture);
 	for (size_t i = 0; i < fixture->datapath->program_count; i++)
 		expected += fixture->datapath->programs[i].type == BPF_PROG_TYPE_CGROUP_SOCK_ADDR ||
+			    fixture->datapath->programs[i].type == BPF_PROG_TYPE_CGROUP_SOCK ||
 			    fixture->datapath->programs[i].type == BPF_PROG_TYPE_SOCK_OPS;
 	assert_int_equal(count_links(fixture->datapath), expected);
 	close_datapath(fixture);
