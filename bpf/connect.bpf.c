@@ -32,14 +32,14 @@ struct attempt {
 
 enum outcome { REFUSED = 0, GO_ON = 1 };
 
-/* A record says where from only as far as the socket is bound by now; whose it is tells netns_cookie. */
-static __always_inline void event_source(struct weft_event *event, struct bpf_sock_addr *ctx)
+/* False: the socket is not bound yet. A function of its own, so that BTF knows the event's layout: tests/unit/test_abi.c */
+static __noinline bool event_source(struct weft_event *event, struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sock = ctx->sk;
 	__u32 ipv4;
 
 	if (!sock)
-		return;
+		return false;
 	event->socket_cookie = bpf_get_socket_cookie(ctx);
 	event->source_port = bpf_htons(sock->src_port);
 	if (sock->family == AF_INET) {
@@ -50,6 +50,7 @@ static __always_inline void event_source(struct weft_event *event, struct bpf_so
 		event->source = (struct weft_addr){ { sock->src_ip6[0], sock->src_ip6[1], sock->src_ip6[2],
 						      sock->src_ip6[3] } };
 	}
+	return event->source.word[3];
 }
 
 static __noinline int record(struct bpf_sock_addr *ctx, const struct attempt *attempt, enum weft_event_type type)
@@ -58,7 +59,6 @@ static __noinline int record(struct bpf_sock_addr *ctx, const struct attempt *at
 
 	if (!event)
 		return 0;
-	event_source(event, ctx);
 	event->netns_cookie = attempt->netns_cookie;
 	event->destination = attempt->to.addr;
 	event->destination_port = attempt->to.port;
@@ -77,6 +77,8 @@ static __noinline int record(struct bpf_sock_addr *ctx, const struct attempt *at
 	event->rule = attempt->decision.rule;
 	event->audit_rule = attempt->decision.audit_rule;
 	event->pid = bpf_get_current_pid_tgid() >> 32;
+	if (!event_source(event, ctx) && attempt->workload) /* it will take one of the pod's */
+		event->source = attempt->workload->addr[addr_is_v4(&event->destination) ? 0 : 1];
 	event_submit(event);
 	return 0;
 }

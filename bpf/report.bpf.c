@@ -48,6 +48,21 @@ static __always_inline bool is_connected_to(const struct sock_common *sock, cons
 	return sock->skc_dport == socket->backend_port && addr_equal(&remote, &socket->backend_addr);
 }
 
+/* A function of its own, so that the object's BTF knows the record's layout: tests/unit/test_abi.c */
+static __noinline int describe(struct weft_udp_socket *record, struct sock_common *sock, const struct weft_socket *socket)
+{
+	record->local_addr = sock_local(sock);
+	record->local_port = bpf_htons(sock->skc_num);
+	record->backend_addr = socket->backend_addr;
+	record->backend_port = socket->backend_port;
+	record->service_addr = socket->service_addr;
+	record->service_port = socket->service_port;
+	record->service_id = socket->service_id;
+	record->family = sock->skc_family;
+	record->ifindex = sock->skc_bound_dev_if;
+	return sizeof(*record);
+}
+
 SEC("iter/udp")
 int list_udp(struct bpf_iter__udp *ctx)
 {
@@ -62,16 +77,7 @@ int list_udp(struct bpf_iter__udp *ctx)
 	if (!is_connected_to(sock, socket))
 		return 0;
 	record.cookie = bpf_get_socket_cookie(udp);
-	record.local_addr = sock_local(sock);
-	record.local_port = bpf_htons(sock->skc_num);
-	record.backend_addr = socket->backend_addr;
-	record.backend_port = socket->backend_port;
-	record.service_addr = socket->service_addr;
-	record.service_port = socket->service_port;
-	record.service_id = socket->service_id;
-	record.family = sock->skc_family;
-	record.ifindex = sock->skc_bound_dev_if;
 	/* does it not fit, the kernel calls again for the same socket with a fresh buffer */
-	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	bpf_seq_write(ctx->meta->seq, &record, describe(&record, sock, socket));
 	return 0;
 }

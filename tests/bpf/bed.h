@@ -278,6 +278,10 @@ static inline void put_workload(uint64_t cookie, uint32_t identity, uint32_t sub
 		.ifindex = ifindex, .flags = flags,
 	};
 
+	if (cookie == bed.client_cookie) {
+		workload.addr[0] = client_addr(V4);
+		workload.addr[1] = client_addr(V6);
+	}
 	put("weft_workloads", &cookie, &workload);
 }
 

@@ -6,6 +6,7 @@
 
 static void expect_refused(enum kind kind, int type, struct name name, int wanted, uint8_t reason)
 {
+	struct weft_addr client = client_addr(kind);
 	const struct weft_event *event;
 	uint64_t before = drops(reason);
 	int fd;
@@ -16,6 +17,7 @@ static void expect_refused(enum kind kind, int type, struct name name, int wante
 	assert_int_equal(event->reason, reason);
 	assert_int_equal(event->direction, WEFT_EGRESS);
 	assert_int_equal(event->source_identity, CLIENT_IDENTITY);
+	assert_true(addr_equal(&event->source, &client));
 	assert_true(event->netns_cookie == bed.client_cookie);
 	assert_int_equal(event->pid, getpid());
 	assert_true(event->socket_cookie != 0);
