@@ -167,10 +167,13 @@ serve_all_loads()
 	serve_load "$1" close "$CLOSE_PORT"
 }
 
+# As start_weftd, on the agent's CPU and as undisturbed there as the load is on its own.
 start_agent()
 {
-	start_weftd "$@"
+	launch_weftd "$@"
 	taskset -a -p -c "$AGENT_CPU" "${WEFTD_PID[$1]}" >/dev/null
+	! chrt -f 10 true 2>/dev/null || chrt -a -f -p 10 "${WEFTD_PID[$1]}"
+	wait_ready "$1" || bail_out "weftd of node $1 did not become ready"
 }
 
 # --- manifests by the thousand ---
