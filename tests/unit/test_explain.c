@@ -40,7 +40,7 @@ static const char cluster[] =
 	" ports: [{port: 80}]}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Service, metadata: {name: far, namespace: default}, spec: {clusterIPs: [10.96.0.1], selector: {app: far},\n"
-	" ports: [{port: 80, targetPort: 8080}, {name: s, port: 81, protocol: SCTP}]}}\n"
+	" ports: [{name: p, port: 80, targetPort: 8080}, {name: s, port: 81, protocol: SCTP}]}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Service, metadata: {name: self, namespace: default}, spec: {clusterIPs: [10.96.0.2, 'fd00:96::2'],\n"
 	" ipFamilies: [IPv4, IPv6], selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}}\n"
