@@ -72,7 +72,8 @@ static struct local_pod *local_pod_add(struct compile *compile, const char *name
 		free(pod);
 		return NULL;
 	}
-	memmove(&compile->pods[place + 1], &compile->pods[place], (compile->pod_count - place) * sizeof(*compile->pods));
+	memmove(&compile->pods[place + 1], &compile->pods[place],
+		(compile->pod_count - place) * sizeof(*compile->pods));
 	compile->pods[place] = pod;
 	compile->pod_count++;
 	return pod;
@@ -172,8 +173,8 @@ static int withdraw(struct compile *compile, struct local_pod *pod)
 }
 
 /*
- * The pod's own identity and what selects it. A pod that the model does not know (yet, or any more) has no identity and is
- * closed: WEFT_SUBJECT_NOT_LOADED.
+ * The pod's own identity and what selects it. A pod that the model does not know (yet, or any more) has no identity and
+ * is closed: WEFT_SUBJECT_NOT_LOADED.
  */
 static int select_pod(struct compile *compile, struct local_pod *pod, uint32_t *ret_subject)
 {
@@ -274,7 +275,8 @@ static int note_pod(struct compile *compile, const struct object *old, const str
 
 	if (pod)
 		pod_dirty(compile, pod);
-	return identities_pod_changed(compile->identities, (const struct pod_object *)old, (const struct pod_object *)new);
+	return identities_pod_changed(compile->identities, (const struct pod_object *)old,
+				      (const struct pod_object *)new);
 }
 
 static void model_changed(const struct object *old, const struct object *new, void *context)
@@ -301,7 +303,8 @@ static void model_changed(const struct object *old, const struct object *new, vo
 		break;
 	}
 	if (error && !compile->failed) {
-		log_error("no memory to note a change of %s %s/%s: services and policies stay as they are until weftd is restarted",
+		log_error("no memory to note a change of %s %s/%s: services and policies stay as they are until weftd "
+			  "is restarted",
 			  model_kind_name(kind), new ? new->namespace : old->namespace, new ? new->name : old->name);
 		compile->failed = error;
 	}
@@ -348,7 +351,8 @@ static int build(struct compile *compile)
 	compile->service_names = calloc(1, sizeof(*compile->service_names));
 	if (!compile->service_names)
 		return -ENOMEM;
-	*compile->service_names = (struct hash_set){ .key_offset = offsetof(struct service_name, id), .key_size = sizeof(uint32_t) };
+	*compile->service_names =
+		(struct hash_set){ .key_offset = offsetof(struct service_name, id), .key_size = sizeof(uint32_t) };
 	if (!error)
 		error = services_new(&compile->services, compile->model, options, compile->desired);
 	if (!error)
@@ -356,8 +360,8 @@ static int build(struct compile *compile)
 	if (!error)
 		error = rule_names_new(&compile->rule_names);
 	if (!error)
-		error = policies_new(&compile->policies, compile->model, options, compile->identities, compile->rule_names,
-				     compile->desired);
+		error = policies_new(&compile->policies, compile->model, options, compile->identities,
+				     compile->rule_names, compile->desired);
 	return error;
 }
 

@@ -117,7 +117,8 @@ static int find_object(const struct compile *compile, const char *text, bool pod
 	const struct object *pod, *service;
 
 	if (!namespace || !name || !*namespace || !*name || strchr(name, '/'))
-		return complain(-EINVAL, reason, "%.100s: give an address, NAMESPACE/POD, pod/NAMESPACE/NAME or svc/NAMESPACE/NAME",
+		return complain(-EINVAL, reason,
+				"%.100s: give an address, NAMESPACE/POD, pod/NAMESPACE/NAME or svc/NAMESPACE/NAME",
 				text);
 	pod = pods ? model_get(compile->model, MODEL_POD, namespace, name) : NULL;
 	service = services && !pod ? model_get(compile->model, MODEL_SERVICE, namespace, name) : NULL;
@@ -129,8 +130,8 @@ static int find_object(const struct compile *compile, const char *text, bool pod
 		return complain(-ENOENT, reason, "%.100s: there is no such %s", text,
 				!services ? "pod" : !pods ? "Service" : "pod or Service");
 	if (!ret->address_count)
-		return complain(-ENOENT, reason, pod ? "%.100s: the pod has no address yet" :
-						       "%.100s: the Service has no address; name one of its pods", text);
+		return complain(-ENOENT, reason, "%.100s: %s", text,
+				pod ? "the pod has no address yet" : "a Service without address; name one of its pods");
 	return 0;
 }
 
@@ -244,14 +245,14 @@ static void explain_side(const struct compile *compile, struct explanation *ret,
 	if (pods[0] && pods[0] == pods[1]) {
 		decision = weft_decision_make(WEFT_RULE_OWN_POD, WEFT_REASON_NONE);
 	} else {
-		struct weft_workload workload = { .netns_cookie = desired->netns_cookie, .identity = { desired->identity },
-						  .subject = { desired->subject }, .ifindex = desired->ifindex,
-						  .flags = desired->flags };
+		struct weft_workload workload = { .subject = { desired->subject }, .flags = desired->flags };
 
 		decision = weft_decide(1, &workload, direction, &peer->addr, protocol, port);
 	}
-	ret->sides[direction] = (struct explain_side){ .decided = true, .reason = decision.reason, .flags = decision.flags,
-						       .rule = decision.rule, .audit_rule = decision.audit_rule };
+	ret->sides[direction] = (struct explain_side){
+		.decided = true, .reason = decision.reason, .flags = decision.flags, .rule = decision.rule,
+		.audit_rule = decision.audit_rule,
+	};
 	if (!ret->reason)
 		ret->reason = decision.reason;
 }
@@ -272,7 +273,8 @@ int explain(const struct compile *compile, const char *from, const char *to, uin
 	if (result)
 		return result;
 	if (named_from.service)
-		return complain(-EINVAL, reason, "%.100s: a Service does not open connections; name a pod or an address", from);
+		return complain(-EINVAL, reason, "%.100s: a Service opens no connections; name a pod or an address",
+				from);
 	if (!choose_addresses(&named_from, &named_to, &from_addr, &to_addr))
 		return complain(-EINVAL, reason, "%.100s and %.100s have no address of the same family", from, to);
 	result = explain_service(compile, &to_addr, port, protocol, ret);

@@ -360,8 +360,8 @@ static struct identity *acquire_node(struct identities *identities, const struct
 }
 
 /*
- * Nothing is taken apart before identities_settle(), so that somebody may acquire it again in the meantime. An identity that
- * cannot be noted as idle for want of memory stays: its policy entries do no harm.
+ * Nothing is taken apart before identities_settle(), so that somebody may acquire it again in the meantime. An identity
+ * that cannot be noted as idle for want of memory stays: its policy entries do no harm.
  */
 void identities_release(struct identities *identities, struct identity *identity)
 {
@@ -580,7 +580,7 @@ static int cidr_update(struct identities *identities, struct cidr_record *record
 	return table_set(identities->desired->prefixes, &record->prefix, &value, sizeof(value));
 }
 
-/* Returns the number of entries that changed, or -ENOMEM. All addresses that a changed CIDR may contain become dirty. */
+/* Returns the number of entries that changed, or -ENOMEM. All addresses become dirty: another CIDR may contain them. */
 static int update_cidrs(struct identities *identities)
 {
 	struct cidr_record *record, *unused = NULL;
@@ -618,7 +618,8 @@ static int update_cidrs(struct identities *identities)
 }
 
 /* The identity of the best claim, and what else desired->addresses says about it. */
-static struct identity *resolve(struct identities *identities, const struct address *address, struct desired_address *ret)
+static struct identity *resolve(struct identities *identities, const struct address *address,
+				struct desired_address *ret)
 {
 	const struct object *owner = address->claims->owner;
 
@@ -775,9 +776,12 @@ int identities_new(struct identities **ret, const struct compile_options *option
 	identities->trust_domain = options->trust_domain;
 	identities->ifindex_of = ifindex_of;
 	identities->context = context;
-	identities->by_number = (struct hash_set){ .key_offset = offsetof(struct identity, number), .key_size = sizeof(uint32_t) };
-	identities->addresses = (struct hash_set){ .key_offset = offsetof(struct address, addr), .key_size = sizeof(struct weft_addr) };
-	identities->cidrs = (struct hash_set){ .key_offset = offsetof(struct cidr_record, prefix), .key_size = sizeof(struct weft_prefix) };
+	identities->by_number =
+		(struct hash_set){ .key_offset = offsetof(struct identity, number), .key_size = sizeof(uint32_t) };
+	identities->addresses =
+		(struct hash_set){ .key_offset = offsetof(struct address, addr), .key_size = sizeof(struct weft_addr) };
+	identities->cidrs = (struct hash_set){ .key_offset = offsetof(struct cidr_record, prefix),
+					       .key_size = sizeof(struct weft_prefix) };
 	identities->world = builtin(WEFT_IDENTITY_WORLD, IDENTITY_WORLD, "world");
 	identities->this_node = builtin(WEFT_IDENTITY_THIS_NODE, IDENTITY_THIS_NODE, "this-node");
 	identities->node = builtin(WEFT_IDENTITY_NODE, IDENTITY_NODE, "node");

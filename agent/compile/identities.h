@@ -19,14 +19,15 @@ struct identity {
 	uint32_t number;
 	enum identity_kind kind;
 	size_t users;
-	size_t slot; /* dense index while somebody uses it; IDENTITY_NO_SLOT for those that look like WEFT_IDENTITY_ANY */
+	size_t slot; /* dense index while it is in use; IDENTITY_NO_SLOT: fares as WEFT_IDENTITY_ANY does */
 	bool retired; /* has no user: kept for late readers of flow records */
 	struct identity_info info;
 	struct labels labels;
 	struct container_port *ports; /* those with a name */
 	size_t port_count;
 	const char *ports_key; /* interned text of `ports`: equal pointers mean equal ports */
-	const char *principals[2]; /* "TRUST-DOMAIN/ns/NS/sa/SA", and with "cluster.local", which means the own one; NULL unless a pod */
+	/* "TRUST-DOMAIN/ns/NS/sa/SA", and the same with "cluster.local", which means the own one; NULL unless a pod */
+	const char *principals[2];
 	bool has_cidr;
 	struct cidr cidr; /* the longest of all policies' that contains the address */
 };
@@ -40,7 +41,8 @@ void identities_free(struct identities *identities);
 
 /* From the model's watch; `old` or `new` may be NULL. 0 or -ENOMEM. */
 int identities_pod_changed(struct identities *identities, const struct pod_object *old, const struct pod_object *new);
-int identities_node_changed(struct identities *identities, const struct node_object *old, const struct node_object *new);
+int identities_node_changed(struct identities *identities, const struct node_object *old,
+			    const struct node_object *new);
 /* The pod's binding changed: look at its addresses again. */
 void identities_touch_pod(struct identities *identities, const struct pod_object *pod);
 /* Replaces the former list. 0 or -ENOMEM. */

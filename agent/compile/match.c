@@ -63,8 +63,8 @@ static bool namespace_matches_again(const struct model *model, const struct sele
 	return memos->items[place].matches;
 }
 
-static bool peer_matches(const struct network_policy_peer *peer, const char *policy_namespace, const struct model *model,
-			 const struct identity *identity, struct namespace_memos *memos)
+static bool peer_matches(const struct network_policy_peer *peer, const char *policy_namespace,
+			 const struct model *model, const struct identity *identity, struct namespace_memos *memos)
 {
 	const char *namespace = identity->info.namespace;
 
@@ -229,7 +229,7 @@ static bool condition_is_undecidable(const struct authorization_condition *condi
 	return bad;
 }
 
-/* Conditions that are not about the peer hold here: they are looked at elsewhere. So do those that cannot be decided. */
+/* Conditions that are not about the peer, which are looked at elsewhere, and those that cannot be decided hold here. */
 static bool condition_matches(const struct authorization_condition *condition, const struct identity *identity)
 {
 	const struct string_match *values = &condition->values, *not_values = &condition->not_values;
@@ -422,7 +422,8 @@ static int each_in_list(const struct cidr_list *list, int (*each)(const struct c
 	return result;
 }
 
-static int each_in_network(const struct network_policy_rule *rule, int (*each)(const struct cidr *, void *), void *context)
+static int each_in_network(const struct network_policy_rule *rule, int (*each)(const struct cidr *, void *),
+			   void *context)
 {
 	int result = 0;
 

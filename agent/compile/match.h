@@ -18,8 +18,8 @@ struct port_range {
 #define CONDITION_DESTINATION_PORT "destination.port"
 
 /*
- * A rule of either kind as the matcher needs it. `network` or `authorization` is set. For an AuthorizationPolicy rule the
- * parts that L4 cannot decide count as matching (`lenient`: DENY and AUDIT), or spoil the whole rule (ALLOW).
+ * A rule of either kind as the matcher needs it. `network` or `authorization` is set. For an AuthorizationPolicy rule
+ * the parts that L4 cannot decide count as matching (`lenient`: DENY and AUDIT), or spoil the whole rule (ALLOW).
  */
 struct rule_match {
 	const struct network_policy_rule *network;
@@ -28,7 +28,7 @@ struct rule_match {
 	bool lenient;
 };
 
-/* Sets bit `slot` of `bits` for each of `identities` (NULL ones are skipped) that the rule matches, and clears it for the others. */
+/* Sets bit `slot` of `bits` for each of `identities` (NULL: skipped) that the rule matches, clears the others'. */
 void rule_match_identities(const struct rule_match *rule, const struct model *model, struct identity *const *identities,
 			   size_t count, uint64_t *bits);
 /* The same for one identity, which needs no slot. */
@@ -39,7 +39,7 @@ bool rule_matches_destination(const struct rule_match *rule, const struct weft_a
 bool rule_has_destination_ip(const struct rule_match *rule);
 /* Whether an AuthorizationPolicy rule is about this port of the subject. */
 bool rule_matches_port(const struct rule_match *rule, uint16_t port);
-/* The ports that the rule names: its answer is the same for all ports between two of them. Returns how many; `ports` may be NULL. */
+/* The ports that the rule names: between two of them its answer is the same. Returns how many; `ports` may be NULL. */
 size_t rule_named_ports(const struct rule_match *rule, uint16_t *ports);
 /* Whether some part of an AuthorizationPolicy rule cannot be decided at L4. */
 bool rule_is_undecidable(const struct authorization_rule *rule);

@@ -3,8 +3,9 @@
 #define WEFT_COMPILE_POLICY_H
 /*
  * NetworkPolicy and AuthorizationPolicy to desired->policies. A subject is a set of policies that together select a pod
- * (with what else makes their outcome differ: what named ports mean for the pod, and its addresses where a policy asks for
- * them). For each subject and direction there is an entry for WEFT_IDENTITY_ANY and one for each identity that fares otherwise.
+ * (with what else makes their outcome differ: what named ports mean for the pod, and its addresses where a policy asks
+ * for them). For each subject and direction there is an entry for WEFT_IDENTITY_ANY and one for each identity that fares
+ * otherwise.
  */
 #include "compile/identities.h"
 #include "compile/rule_names.h"

@@ -23,8 +23,9 @@ static const struct rule_info builtin_rules[] = {
 	[WEFT_RULE_NONE] = { .text = "no rule", .index = -1 },
 	[WEFT_RULE_OPEN] = { .text = "no policy selects the pod", .index = -1 },
 	[WEFT_RULE_ISOLATED] = { .text = "a NetworkPolicy selects the pod and none of its rules matches", .index = -1 },
-	[WEFT_RULE_NOT_AUTHORIZED] = { .text = "an ALLOW AuthorizationPolicy selects the pod and none of its rules matches",
-				       .index = -1 },
+	[WEFT_RULE_NOT_AUTHORIZED] = {
+		.text = "an ALLOW AuthorizationPolicy selects the pod and none of its rules matches", .index = -1
+	},
 	[WEFT_RULE_THIS_NODE] = { .text = "traffic with the pod's own node is always allowed", .index = -1 },
 	[WEFT_RULE_OWN_POD] = { .text = "a pod always reaches itself", .index = -1 },
 	[WEFT_RULE_LINK_LOCAL] = { .text = "neighbour discovery on the pod's own link", .index = -1 },
@@ -78,13 +79,13 @@ static struct rule_name *name_of(struct rule_names *names, uint32_t id)
 uint32_t rule_names_get(struct rule_names *names, enum rule_kind kind, const char *namespace, const char *name,
 			enum weft_direction direction, int index)
 {
+	bool network = kind == RULE_NETWORK_POLICY;
 	struct rule_name *entry;
 	char *text;
 	uint32_t id;
 
-	if (asprintf(&text, "%s %s/%s%s rule %d",
-		     kind == RULE_NETWORK_POLICY ? "NetworkPolicy" : "AuthorizationPolicy", namespace, name,
-		     kind == RULE_AUTHORIZATION_POLICY ? "" : direction == WEFT_INGRESS ? " ingress" : " egress", index) < 0)
+	if (asprintf(&text, "%s %s/%s%s rule %d", network ? "NetworkPolicy" : "AuthorizationPolicy", namespace, name,
+		     !network ? "" : direction == WEFT_INGRESS ? " ingress" : " egress", index) < 0)
 		return 0;
 	id = ids_get(names->ids, text);
 	free(text);

@@ -192,12 +192,14 @@ static struct verdict authorize(uint32_t deny, uint32_t allow, bool any_allow)
 }
 
 /* What the policies in force say, and what would change if those in dry run were in force too. */
-static void decide_authorization(const struct run *run, const struct run_terms *terms, size_t cell, struct weft_rule *rule)
+static void decide_authorization(const struct run *run, const struct run_terms *terms, size_t cell,
+				 struct weft_rule *rule)
 {
 	uint32_t deny = run->owners[RUN_DENY][cell], allow = run->owners[RUN_ALLOW][cell];
 	uint32_t dry_deny = run->owners[RUN_DRY_DENY][cell], dry_allow = run->owners[RUN_DRY_ALLOW][cell];
 	struct verdict actual = authorize(deny, allow, terms->allow);
-	struct verdict dry = authorize(deny ? deny : dry_deny, allow ? allow : dry_allow, terms->allow || terms->dry_allow);
+	struct verdict dry = authorize(deny ? deny : dry_deny, allow ? allow : dry_allow,
+				       terms->allow || terms->dry_allow);
 
 	if (!actual.allowed) {
 		rule->id = actual.rule;
@@ -216,8 +218,8 @@ static void decide_authorization(const struct run *run, const struct run_terms *
 }
 
 /*
- * Both kinds of policy must allow. The rule that is named is the NetworkPolicy's where one isolates the subject, else the
- * AuthorizationPolicy's.
+ * Both kinds of policy must allow. The rule that is named is the NetworkPolicy's where one isolates the subject, else
+ * the AuthorizationPolicy's.
  */
 static struct weft_rule decide(const struct run *run, const struct run_terms *terms, size_t cell)
 {
@@ -255,9 +257,11 @@ int run_build(struct run *run, const struct run_terms *terms, const struct weft_
 		if (run->rule_count && same_decision(&rule, &run->rules[run->rule_count - 1]))
 			continue;
 		if (run->rule_count == WEFT_RULES_MAX_RUN) {
-			run->rules[run->rule_count - 1] =
-				(struct weft_rule){ .start = run->rules[run->rule_count - 1].start, .id = WEFT_RULE_ISOLATED,
-						    .reason = WEFT_REASON_POLICY_DENIED };
+			run->rules[run->rule_count - 1] = (struct weft_rule){
+				.start = run->rules[run->rule_count - 1].start,
+				.id = WEFT_RULE_ISOLATED,
+				.reason = WEFT_REASON_POLICY_DENIED,
+			};
 			result = -E2BIG;
 			break;
 		}

@@ -2,8 +2,8 @@
 #ifndef WEFT_COMPILE_RUN_H
 #define WEFT_COMPILE_RUN_H
 /*
- * From the rules that match a peer to the run of weft_rule that decides by protocol and port. Each layer keeps, for every
- * protocol and port, the first rule that was added for it; run_build() then decides between the layers.
+ * From the rules that match a peer to the run of weft_rule that decides by protocol and port. Each layer keeps, for
+ * every protocol and port, the first rule that was added for it; run_build() then decides between the layers.
  */
 #include "compile/match.h"
 
@@ -32,8 +32,8 @@ void run_start(struct run *run);
 /* The next rule in order of precedence. 0 or -ENOMEM. */
 int run_add(struct run *run, enum run_layer layer, uint32_t id, const struct port_range *range);
 /*
- * Decides. Returns 0 or -ENOMEM; -E2BIG: more than WEFT_RULES_MAX_RUN rules; what is beyond them is denied. The rules are
- * valid until the next run_start().
+ * Decides. Returns 0 or -ENOMEM; -E2BIG: more than WEFT_RULES_MAX_RUN rules; what is beyond them is denied. The rules
+ * are valid until the next run_start().
  */
 int run_build(struct run *run, const struct run_terms *terms, const struct weft_rule **ret_rules, size_t *ret_count);
 
