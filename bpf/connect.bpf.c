@@ -203,25 +203,20 @@ static __always_inline void forget(struct bpf_sock_addr *ctx)
 	socket->opened = 0;
 }
 
-/* A UDP socket may have sent datagrams to services before it was connected. */
-static __always_inline __u8 flags_kept(__u64 cookie, __u8 protocol)
-{
-	const struct weft_socket *before = protocol == IPPROTO_UDP ? socket_find(cookie) : 0;
-
-	return before ? before->flags & WEFT_SOCKET_UDP_PEERS : 0;
-}
 
 /* What recvmsg(), getpeername() and the callbacks of TCP will need to know. */
 static __always_inline void remember(struct bpf_sock_addr *ctx, const struct attempt *attempt)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	/* a UDP socket may be connected again and again, and may have sent datagrams to services before */
+	struct weft_socket *before = attempt->to.protocol == IPPROTO_UDP ? socket_find(cookie) : 0;
 	struct weft_socket socket = {
 		.service_addr = attempt->asked.addr,
 		.service_port = attempt->asked.port,
 		.backend_addr = attempt->to.addr,
 		.backend_port = attempt->to.port,
 		.protocol = attempt->to.protocol,
-		.flags = (attempt->translated ? WEFT_SOCKET_TRANSLATED : 0) | flags_kept(cookie, attempt->to.protocol),
+		.flags = attempt->translated ? WEFT_SOCKET_TRANSLATED : 0,
 		.service_id = attempt->service_id,
 		.rule = attempt->decision.rule,
 		.identity = attempt->identity,
@@ -231,7 +226,12 @@ static __always_inline void remember(struct bpf_sock_addr *ctx, const struct att
 		.pid = bpf_get_current_pid_tgid() >> 32,
 	};
 
-	socket_put(cookie, &socket);
+	if (before) {
+		socket.flags |= before->flags & WEFT_SOCKET_UDP_PEERS;
+		*before = socket;
+	} else {
+		socket_put(cookie, &socket);
+	}
 }
 
 static __always_inline bool note_peers(__u64 cookie, const struct attempt *attempt)

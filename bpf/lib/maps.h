@@ -72,8 +72,16 @@ WEFT_LRU(weft_udp_peers, struct weft_udp_peer_key, struct weft_udp_peer, 65536);
 WEFT_LRU(weft_fragments, struct weft_fragment_key, struct weft_fragment, 8192);
 WEFT_LRU(weft_denials, struct weft_denial_key, __u64, 4096);
 WEFT_HASH(weft_conntrack, struct weft_conn_key, struct weft_conn, 262144);
-/* not a socket storage: making one costs several times as much, because the kernel accounts each to the process's cgroup */
-WEFT_HASH(weft_sockets, __u64, struct weft_socket, 262144);
+/*
+ * Made and removed with each connection. Not a socket storage, which costs several times as much to make, because the kernel
+ * accounts each to the process's cgroup; and preallocated, so that an entry is one that was in use a moment ago.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct weft_socket);
+} weft_sockets SEC(".maps");
 
 /* telemetry */
 struct {

@@ -392,6 +392,50 @@ static void loopback_is_left_alone(void **state)
 	assert_int_equal(count_events(), 0);
 }
 
+static void put_unreachable_service(enum kind kind)
+{
+	struct weft_service_key key = { .addr = service_addr(kind), .port = htons(SERVICE_PORT), .protocol = IPPROTO_TCP };
+	struct weft_service service = { .id = SERVICE_ID, .first_slot = 2001, .slot_count = 1 };
+	struct weft_slot slot = {
+		.addr = make_addr(kind, "192.0.2.1", "2001:db8::1"), .port = htons(BACKEND_PORT), .threshold = UINT32_MAX
+	};
+
+	put("weft_slots", &service.first_slot, &slot);
+	put("weft_services", &key, &service);
+}
+
+static bool is_empty(const char *map)
+{
+	unsigned char key[64];
+
+	return bpf_map_get_next_key(map_fd(map), NULL, key) != 0;
+}
+
+/* Also when connect() fails after the programs and before the first packet. */
+static void closed_sockets_leave_nothing_behind(void **state)
+{
+	(void)state;
+	EACH_KIND(kind) {
+		struct name service = service_name(kind);
+		int fd;
+
+		put_service(kind, IPPROTO_UDP, WEFT_RANDOM, 0, 1, 0);
+		put_unreachable_service(kind);
+		fd = dial(kind, SOCK_DGRAM, service);
+		assert_true(fd >= 0);
+		assert_false(is_empty("weft_sockets"));
+		close(fd);
+		assert_true(is_empty("weft_sockets"));
+		fd = make_socket(kind, SOCK_DGRAM);
+		assert_int_equal(sendto(fd, "x", 1, 0, sa(&service), service.size), 1);
+		assert_false(is_empty("weft_sockets"));
+		close(fd);
+		assert_true(is_empty("weft_sockets"));
+		assert_int_equal(dial(kind, SOCK_STREAM, service), -ENETUNREACH);
+		assert_true(is_empty("weft_sockets"));
+	}
+}
+
 /* --- which backend --- */
 
 static unsigned int backend_number(const struct weft_addr *addr, enum kind kind)
@@ -627,6 +671,7 @@ int main(void)
 		TEST(the_node_is_balanced_and_has_no_policy),
 		TEST(a_pod_cannot_be_kept_from_itself),
 		TEST(loopback_is_left_alone),
+		TEST(closed_sockets_leave_nothing_behind),
 		TEST(random_is_even),
 		TEST(round_robin_takes_turns),
 		TEST(weights_are_kept),
