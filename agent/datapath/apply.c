@@ -2,15 +2,15 @@
 /*
  * datapath_apply(): desired state to the maps, by difference.
  *
- * Order: what is new in policy and identity takes effect (apply_policy_begin), then services change (apply_services), then
- * what policy no longer needs goes (apply_policy_end). So an endpoint is known before it is balanced to.
+ * Order: what is new in policy and identity takes effect (apply_policy_begin), then services change (apply_services),
+ * then what policy no longer needs goes (apply_policy_end). So an endpoint is known before it is balanced to.
  *
- * Killed anywhere, the agent leaves the maps in one of these states, each of them the old state or the new one for every
- * decision, and the next agent's first apply makes whole what is not:
+ * Killed anywhere, the agent leaves the maps in one of these states, each of them the old state or the new one for
+ * every decision, and the next agent's first apply makes whole what is not:
  *
- *   writing the idle buffer     `buffers` names the other one alone; what is in the idle one counts for nothing. New entries
- *                               hold in the deciding buffer what the old state gave without them (nothing, or the identity
- *                               of the longest parent of a prefix). The next apply writes the idle buffer again.
+ *   writing the idle buffer     `buffers` names the other one alone; what is in the idle one counts for nothing. New
+ *                               entries hold in the deciding buffer what the old state gave without them (nothing, or
+ *                               the identity of a prefix's longest parent). The next apply writes the idle buffer again.
  *   `buffers` = 3               both are complete: what either denies is denied. The next agent picks one and goes on.
  *   `buffers` = the new one     the other one is brought up to date: counts for nothing, as above.
  *   removing entries            an entry that is still there holds in the deciding buffer what holds without it.
@@ -54,8 +54,9 @@ int apply_lookup(const struct map *map, const void *key, void *value)
 }
 
 /*
- * An update of a map of maps returns only when all programs that might use the former inner map have ended: the kernel's own
- * promise (kernel/bpf/syscall.c, maybe_wait_bpf_programs()), which membarrier() makes only where no CPU is nohz_full.
+ * An update of a map of maps returns only when all programs that might use the former inner map have ended: the
+ * kernel's own promise (kernel/bpf/syscall.c, maybe_wait_bpf_programs()), which membarrier() makes only where no CPU
+ * is nohz_full.
  */
 int apply_wait_for_programs(struct apply *apply)
 {

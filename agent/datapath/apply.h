@@ -43,8 +43,8 @@ int apply_lookup(const struct map *map, const void *key, void *value); /* 1, 0: 
 
 /*
  * apply_policy.c: who is who and what may they; tables workloads, interfaces, addresses, prefixes, policies.
- * apply_policy_begin() brings the new state into force, apply_policy_end() lets the other buffer follow; in between come the
- * services, so that a backend is known before connections go there.
+ * apply_policy_begin() brings the new state into force, apply_policy_end() lets the other buffer follow; in between
+ * come the services, so that a backend is known before connections go there.
  */
 int apply_policy_scan(struct apply *apply);
 void apply_policy_clear(struct apply *apply);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Services and backends. A changed set of slots goes to a fresh range of weft_slots, then the service's entry is replaced:
- * a program reads the old set or the new one. The old range is written again only after running programs have ended.
- * A killed agent leaves at worst slots that no entry names; the next one finds out by reading all entries.
+ * Services and backends. A changed set of slots goes to a fresh range of weft_slots, then the service's entry is
+ * replaced: a program reads the old set or the new one. The old range is written again only after running programs
+ * have ended. A killed agent leaves at worst slots that no entry names; the next one finds out by reading all
+ * entries.
  */
 #include <errno.h>
 #include <stdlib.h>

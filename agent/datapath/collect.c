@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walks the maps that the programs fill, a bounded piece at each call: takes tracked connections out that are over or idle,
- * and counts the entries of the others (the kernel does not tell).
+ * Walks the maps that the programs fill, a bounded piece at each call: takes tracked connections out that are over or
+ * idle, and counts the entries of the others (the kernel does not tell).
  */
 #include <bpf/bpf.h>
 #include <errno.h>

@@ -2,7 +2,8 @@
 #ifndef WEFT_DATAPATH_INTERNAL_H
 #define WEFT_DATAPATH_INTERNAL_H
 /*
- * What the files of datapath/ share. load.c fills struct datapath; apply.c, migrate.c, collect.c and attach.c work on it.
+ * What the files of datapath/ share. load.c fills struct datapath; apply.c, migrate.c, collect.c and attach.c work on
+ * it.
  *
  * The pinned layout, below datapath_options.bpffs (a directory of Weft's own on a bpffs):
  *
@@ -90,20 +91,27 @@ int datapath_path(const struct datapath *datapath, const char *relative, char *p
 int datapath_pin(const struct datapath *datapath, int fd, const char *relative);
 
 /*
- * attach.c. The programs at interfaces are `from_pod` (tc ingress of the host-side interface) and `to_pod` (tc egress).
- * attach_open() runs at the end of datapath_open(), with programs loaded and pinned: it finds the interfaces where a former
- * agent left programs and, where these are not the programs of now (compare ids), replaces them in one step each.
+ * attach.c. The programs at interfaces are `from_pod` (tc ingress of the host-side interface) and `to_pod` (tc
+ * egress). attach_open() runs at the end of datapath_open(), with programs loaded and pinned: it finds the interfaces
+ * where a former agent left programs and, where these are not the programs of now (compare ids), replaces them in one
+ * step each.
  */
 int attach_open(struct datapath *datapath, char reason[REASON_MAX]);
 void attach_close(struct datapath *datapath); /* NULL ->attach is fine; leaves everything attached */
-/* For datapath_cleanup(), before `directory` is removed: takes the programs off all interfaces and unpins attach.c's. */
+/*
+ * For datapath_cleanup(), before `directory` is removed: takes the programs off all interfaces and unpins
+ * attach.c's.
+ */
 int attach_cleanup(const char *directory, char reason[REASON_MAX]);
 
 /* short_way.c. In datapath_open() before attach_open(); looks a first time. */
 int short_way_open(struct datapath *datapath, char reason[REASON_MAX]);
 void short_way_close(struct datapath *datapath);
 
-/* apply.c: short_way.c's finding has changed; brings WEFT_WORKLOAD_SHORT_WAY of all workloads and interfaces up to date. */
+/*
+ * apply.c: short_way.c's finding has changed; brings WEFT_WORKLOAD_SHORT_WAY of all workloads and interfaces up to
+ * date.
+ */
 int apply_short_way(struct datapath *datapath, bool on);
 
 #endif

@@ -137,7 +137,10 @@ static void refuse(struct map_writer *writer, uint32_t i, int error)
 			       writer->values + (size_t)i * map_value_bytes(writer->map), error, writer->context);
 }
 
-/* Writes from entry `from` on as many as the kernel takes. Returns how many; *ret_error is of the one after them, or 0. */
+/*
+ * Writes from entry `from` on as many as the kernel takes. Returns how many; *ret_error is of the one after them,
+ * or 0.
+ */
 static uint32_t write_some(struct map_writer *writer, uint32_t from, int *ret_error)
 {
 	uint32_t count = writer->count - from;

@@ -18,8 +18,8 @@ struct map_cursor {
 	unsigned char position[KEY_MAX];
 };
 /*
- * Up to *count entries (their keys and values one after the other), *count says how many. 1: there may be more, 0: that was
- * the end and the cursor is at the start again, or -errno. Entries may come and go meanwhile.
+ * Up to *count entries (their keys and values one after the other), *count says how many. 1: there may be more, 0:
+ * that was the end and the cursor is at the start again, or -errno. Entries may come and go meanwhile.
  */
 int map_read_batch(const struct map *map, struct map_cursor *cursor, void *keys, void *values, uint32_t *count);
 uint32_t map_batch_size(const struct map *map); /* a good *count */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WEFT_LOAD_H
 #define WEFT_LOAD_H
-/* The steps of datapath_open(), in their order: load.c puts them together. Each explains itself in `reason` when it fails. */
+/*
+ * The steps of datapath_open(), in their order: load.c puts them together. Each explains itself in `reason` when
+ * it fails.
+ */
 #include "datapath/internal.h"
 
 struct bpf_object;
@@ -29,9 +32,15 @@ void programs_close(struct datapath *datapath);
 int migrate_copy(struct datapath *datapath, char reason[REASON_MAX]);
 /* Then, with the programs loaded: pins the new maps in their place. */
 int migrate_pin(struct datapath *datapath, char reason[REASON_MAX]);
-/* Then, with the programs attached: copies the entries that the former programs made meanwhile, and lets the old maps go. */
+/*
+ * Then, with the programs attached: copies the entries that the former programs made meanwhile, and lets the old
+ * maps go.
+ */
 int migrate_finish(struct datapath *datapath, char reason[REASON_MAX]);
-/* Before all: completes or takes back what a killed agent has begun with map `name`. *ret_old: an old map that is not yet done with, or -1. */
+/*
+ * Before all: completes or takes back what a killed agent has begun with map `name`. *ret_old: an old map that is
+ * not yet done with, or -1.
+ */
 int migrate_recover(const struct datapath *datapath, const char *name, int *ret_old);
 
 /* apply.c and collect.c */

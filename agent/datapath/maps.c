@@ -283,7 +283,8 @@ int datapath_map_fd(const struct datapath *datapath, const char *name)
 	return map ? map->fd : -ENOENT;
 }
 
-int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context), void *context)
+int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context),
+		      void *context)
 {
 	int result = 0;
 

@@ -8,11 +8,11 @@
  *   4. the links and filters are swapped to the new programs, each in one step
  *   5. what the old programs added meanwhile is copied (only keys that the new map lacks), maps/NAME_old is unpinned
  *
- * Killed before 3, nothing has happened. Killed within 3, NAME is missing and NAME_old is named NAME again. Killed after 3,
- * the next agent finds both and goes on with 4. What is not carried over: changes that the old programs made between
- * 1 and 4 to entries that were copied already (milliseconds of counters and time stamps); flow records that nobody has read
- * (weft_events); what does not fit into a smaller map.
- * With another key size or map type the old contents mean nothing, and the map starts empty.
+ * Killed before 3, nothing has happened. Killed within 3, NAME is missing and NAME_old is named NAME again. Killed
+ * after 3, the next agent finds both and goes on with 4. What is not carried over: changes that the old programs made
+ * between 1 and 4 to entries that were copied already (milliseconds of counters and time stamps); flow records that
+ * nobody has read (weft_events); what does not fit into a smaller map. With another key size or map type the old
+ * contents mean nothing, and the map starts empty.
  */
 #include <bpf/bpf.h>
 #include <errno.h>

@@ -12,6 +12,7 @@ int place_lock(const char *directory, bool make, int *ret_fd, char reason[REASON
 /* The cgroup2 directory to attach at: `wanted`, or the first cgroup2 mount. *ret is malloc'd. -ENODEV. */
 int place_find_cgroup(const char *wanted, char **ret, char reason[REASON_MAX]);
 /* Calls `each` with the name of every entry of DIRECTORY/RELATIVE; fine when it does not exist. */
-int place_each(const char *directory, const char *relative, int (*each)(const char *name, void *context), void *context);
+int place_each(const char *directory, const char *relative, int (*each)(const char *name, void *context),
+	       void *context);
 
 #endif

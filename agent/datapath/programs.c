@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All programs, on the one set of maps. What is attached is replaced in one step (bpf_link_update), and only where it differs
- * from what this version would attach: a restarted agent touches nothing. A program that a former agent pinned and that is
- * the same stays the one in force, so its run time counters go on.
+ * All programs, on the one set of maps. What is attached is replaced in one step (bpf_link_update), and only where it
+ * differs from what this version would attach: a restarted agent touches nothing. A program that a former agent
+ * pinned and that is the same stays the one in force, so its run time counters go on.
  *
- * The verifier takes a second or two for all of them. So objects/NAME keeps a hash of the object whose programs are pinned: an
- * agent with the same object takes the pinned ones and loads nothing. It is taken away before any of these pins changes.
+ * The verifier takes a second or two for all of them. So objects/NAME keeps a hash of the object whose programs are
+ * pinned: an agent with the same object takes the pinned ones and loads nothing. It is taken away before any of these
+ * pins changes.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>

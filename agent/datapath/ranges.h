@@ -31,10 +31,16 @@ void ranges_clear(struct ranges *ranges);
 
 /* At start: these are in use. ranges_settle() follows, before anything else. 0 or -ENOMEM. */
 int ranges_reserve(struct ranges *ranges, uint32_t first, uint32_t count);
-/* -EINVAL when reserved ranges overlap or go past the capacity. Then, and with -ENOMEM, only ranges_clear() may follow. */
+/*
+ * -EINVAL when reserved ranges overlap or go past the capacity. Then, and with -ENOMEM, only ranges_clear() may
+ * follow.
+ */
 int ranges_settle(struct ranges *ranges);
 
-/* The smallest free range that is large enough (count > 0). -ENOSPC: there is none, although .capacity - .used may suffice. */
+/*
+ * The smallest free range that is large enough (count > 0). -ENOSPC: there is none, although .capacity - .used may
+ * suffice.
+ */
 int ranges_take(struct ranges *ranges, uint32_t count, uint32_t *ret_first);
 /* It is free after the next ranges_release(). Where memory for noting it is lacking it stays taken until a restart. */
 void ranges_give(struct ranges *ranges, uint32_t first, uint32_t count);

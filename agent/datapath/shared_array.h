@@ -2,8 +2,8 @@
 #ifndef WEFT_SHARED_ARRAY_H
 #define WEFT_SHARED_ARRAY_H
 /*
- * An array map that is mapped into memory, as far as it is used: the kernel maps every page of a map at once, and all of
- * weft_slots would count as the agent's memory.
+ * An array map that is mapped into memory, as far as it is used: the kernel maps every page of a map at once, and all
+ * of weft_slots would count as the agent's memory.
  */
 #include <stddef.h>
 #include <stdint.h>

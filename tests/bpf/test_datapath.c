@@ -165,7 +165,8 @@ static void set_service(struct desired *desired, unsigned int number, unsigned i
 						     .threshold = UINT32_MAX };
 		assert_true(table_set(desired->backends, &backend, NULL, 0) >= 0);
 	}
-	assert_true(table_set(desired->services, &key, &value, sizeof(value.service) + slot_count * sizeof(*value.slots)) >= 0);
+	assert_true(table_set(desired->services, &key, &value,
+			      sizeof(value.service) + slot_count * sizeof(*value.slots)) >= 0);
 }
 
 static struct weft_service_key service_key(unsigned int number)
@@ -865,7 +866,8 @@ static unsigned int draw(unsigned int *seed, unsigned int limit) { return (unsig
 
 static void draw_state(struct desired *desired, unsigned int *seed)
 {
-	static const char *const prefixes[] = { "192.0.2.0/24", "192.0.2.128/25", "0.0.0.0/0", "10.0.0.0/8", "::/0", "10.0.0.4/30" };
+	static const char *const prefixes[] = { "192.0.2.0/24", "192.0.2.128/25", "0.0.0.0/0", "10.0.0.0/8",
+						"::/0", "10.0.0.4/30" };
 
 	for (unsigned int i = 0; i < 6; i++) {
 		struct weft_addr addr = pod_address(i);
@@ -1219,7 +1221,8 @@ static void connections_that_are_over_go(void **state)
 	if (now < 200 * UINT64_C(1000000000))
 		now = 200 * UINT64_C(1000000000); /* a guest that has just booted: nothing below is that long ago */
 	open_datapath(fixture);
-	add_connection(fixture, 0, IPPROTO_TCP, (struct weft_conn){ .last_seen = FAR_AGO(100), .tcp_flags = { TCP_ACK, TCP_ACK } });
+	add_connection(fixture, 0, IPPROTO_TCP,
+		       (struct weft_conn){ .last_seen = FAR_AGO(100), .tcp_flags = { TCP_ACK, TCP_ACK } });
 	add_connection(fixture, 1, IPPROTO_TCP, (struct weft_conn){ .last_seen = FAR_AGO(1), .tcp_flags = { TCP_ACK, 0 } });
 	add_connection(fixture, 2, IPPROTO_UDP, (struct weft_conn){ .last_seen = FAR_AGO(100), .packets = { 1, 1 } });
 	assert_int_equal(datapath_collect_connections(fixture->datapath), 0);
@@ -1229,7 +1232,8 @@ static void connections_that_are_over_go(void **state)
 
 static void silent_connections_go(void **state)
 {
-	static const struct weft_conn half_open = { .tcp_flags = { TCP_ACK, 0 } }, reset = { .tcp_flags = { TCP_ACK, TCP_RST } },
+	static const struct weft_conn half_open = { .tcp_flags = { TCP_ACK, 0 } },
+				      reset = { .tcp_flags = { TCP_ACK, TCP_RST } },
 				      closed = { .tcp_flags = { TCP_FIN, TCP_FIN } }, one_way = { .packets = { 1, 0 } };
 	struct fixture *fixture = *state;
 
