@@ -23,4 +23,16 @@ int attach_interfaces(const char *directory, uint32_t **ret, size_t *ret_count);
 /* How many programs and filters of others are at an interface, both directions. -errno as the kernel says. */
 int attach_others(const char *directory, uint32_t ifindex);
 
+#define SHORT_WAY_WHY_MAX 256
+
+struct short_way_state {
+	bool on;
+	char why[SHORT_WAY_WHY_MAX]; /* for people */
+};
+
+struct datapath;
+
+/* Looks whether the short way may be taken, as the options say. */
+void short_way_look(const struct datapath *datapath, struct short_way_state *ret);
+
 #endif

@@ -82,6 +82,7 @@ int clsact_remove_qdisc(uint32_t ifindex)
 	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex);
 	uint32_t there;
 	int ingress = clsact_others(ifindex, BPF_TC_INGRESS), egress = clsact_others(ifindex, BPF_TC_EGRESS);
+	int error;
 
 	if (ingress < 0 || egress < 0)
 		return ingress < 0 ? ingress : egress;
@@ -94,5 +95,6 @@ int clsact_remove_qdisc(uint32_t ifindex)
 	if (!clsact_query(&hook, &there))
 		return 0;
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	return bpf_tc_hook_destroy(&hook);
+	error = bpf_tc_hook_destroy(&hook);
+	return error == -EINVAL || error == -ENOENT ? 0 : error; /* somebody was faster */
 }

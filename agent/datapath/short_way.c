@@ -15,13 +15,6 @@
 #include "datapath/internal.h"
 #include "util/log.h"
 
-#define WHY_MAX 256
-
-struct short_way_state {
-	bool on;
-	char why[WHY_MAX];
-};
-
 static bool find_programs(const struct datapath *datapath, char *why, size_t size)
 {
 	uint32_t *interfaces;
@@ -56,9 +49,9 @@ static bool find_others(const struct datapath *datapath, char *why, size_t size)
 	return filters_nftables(why, size) || filters_iptables(why, size) || find_programs(datapath, why, size);
 }
 
-static void look(const struct datapath *datapath, struct short_way_state *ret)
+void short_way_look(const struct datapath *datapath, struct short_way_state *ret)
 {
-	char found[WHY_MAX - 8] = "";
+	char found[SHORT_WAY_WHY_MAX - 8] = "";
 
 	switch (datapath->options.short_way) {
 	case SHORT_WAY_ON:
@@ -83,7 +76,7 @@ int short_way_open(struct datapath *datapath, char reason[REASON_MAX])
 		snprintf(reason, REASON_MAX, "out of memory");
 		return -ENOMEM;
 	}
-	look(datapath, datapath->short_way);
+	short_way_look(datapath, datapath->short_way);
 	log_info("short way between pods of this node: %s (%s)", datapath->short_way->on ? "on" : "off",
 		 datapath->short_way->why);
 	return 0;
@@ -106,7 +99,7 @@ void datapath_short_way_check(struct datapath *datapath)
 	struct short_way_state now = {};
 	int error;
 
-	look(datapath, &now);
+	short_way_look(datapath, &now);
 	if (!strcmp(now.why, datapath->short_way->why))
 		return;
 	log_info("short way between pods of this node: %s (%s)", now.on ? "on" : "off", now.why);

@@ -268,32 +268,33 @@ static void cleanup_leaves_nothing(void **state)
 
 /* --- whether the short way may be taken --- */
 
+static void assert_short_way(bool on, const char *why)
+{
+	struct short_way_state found = {};
+
+	short_way_look(&datapath, &found);
+	assert_string_equal(found.why, why);
+	assert_int_equal(found.on, on);
+}
+
+static const char nothing[] = "auto: nothing else filters on the host's path";
+
 static void auto_stays_away_where_others_filter(void **state)
 {
-	char reason[REASON_MAX];
-	const char *why;
 	uint32_t p0 = if_nametoindex("p0");
 
 	(void)state;
 	open_datapath(true);
 	assert_int_equal(datapath_attach(&datapath, p0), 0);
-	assert_int_equal(short_way_open(&datapath, reason), 0);
-	assert_true(datapath_short_way(&datapath, &why));
-	short_way_close(&datapath);
-
+	assert_short_way(true, nothing);
 	add_filter_of_others(p0);
-	assert_int_equal(short_way_open(&datapath, reason), 0);
-	assert_false(datapath_short_way(&datapath, &why));
-	assert_string_equal(why, "auto: 1 other programs or filters at interface p0");
-	short_way_close(&datapath);
-	must_run("tc filter del dev p0 ingress prio 7");
-
+	assert_short_way(false, "auto: 1 other programs or filters at interface p0");
+	datapath.options.short_way = SHORT_WAY_ON;
+	assert_short_way(true, "on: configured");
 	datapath.options.short_way = SHORT_WAY_OFF;
-	assert_int_equal(short_way_open(&datapath, reason), 0);
-	assert_false(datapath_short_way(&datapath, &why));
-	assert_string_equal(why, "off: configured");
-	short_way_close(&datapath);
+	assert_short_way(false, "off: configured");
 	datapath.options.short_way = SHORT_WAY_AUTO;
+	must_run("tc qdisc del dev p0 clsact");
 }
 
 static void auto_reads_nftables(void **state)
@@ -309,49 +310,34 @@ static void auto_reads_nftables(void **state)
 		{ "add chain inet t c { type filter hook input priority 0; policy drop; }", NULL },
 		{ "add chain inet t c; add rule inet t c drop", NULL },
 	};
-	char reason[REASON_MAX];
-	const char *why;
 
 	(void)state;
 	if (run("nft add table inet t 2>/dev/null && nft delete table inet t"))
 		skip(); /* no nf_tables in this kernel */
-	open_datapath(true);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		must_run("nft 'add table inet t; %s'", cases[i].rules);
-		assert_int_equal(short_way_open(&datapath, reason), 0);
-		assert_int_equal(datapath_short_way(&datapath, &why), !cases[i].why);
-		if (cases[i].why)
-			assert_string_equal(why, cases[i].why);
-		short_way_close(&datapath);
+		assert_short_way(!cases[i].why, cases[i].why ? cases[i].why : nothing);
 		must_run("nft delete table inet t");
 	}
 }
 
 static void auto_reads_iptables(void **state)
 {
-	static const char *const commands[] = { "iptables-legacy", "ip6tables-legacy" };
-	char reason[REASON_MAX], expected[128];
-	const char *why;
+	static const char *const commands[] = { "iptables", "ip6tables" };
+	char expected[128];
 
 	(void)state;
-	open_datapath(true);
 	for (size_t i = 0; i < 2; i++) {
-		if (run("%s -L -n >/dev/null 2>&1", commands[i]))
+		if (run("%s-legacy -L -n >/dev/null 2>&1", commands[i]))
 			skip(); /* not in this kernel */
-		assert_int_equal(short_way_open(&datapath, reason), 0);
-		assert_true(datapath_short_way(&datapath, &why));
-		short_way_close(&datapath);
-		must_run("%s -A FORWARD -j ACCEPT", commands[i]);
-		assert_int_equal(short_way_open(&datapath, reason), 0);
-		assert_false(datapath_short_way(&datapath, &why));
-		snprintf(expected, sizeof(expected), "auto: %s table filter chain FORWARD has rules", i ? "ip6tables" : "iptables");
-		assert_string_equal(why, expected);
-		short_way_close(&datapath);
-		must_run("%s -F FORWARD && %s -P FORWARD DROP", commands[i], commands[i]);
-		assert_int_equal(short_way_open(&datapath, reason), 0);
-		assert_false(datapath_short_way(&datapath, &why));
-		short_way_close(&datapath);
-		must_run("%s -P FORWARD ACCEPT", commands[i]);
+		assert_short_way(true, nothing);
+		must_run("%s-legacy -A FORWARD -j ACCEPT", commands[i]);
+		snprintf(expected, sizeof(expected), "auto: %s table filter chain FORWARD has rules", commands[i]);
+		assert_short_way(false, expected);
+		must_run("%s-legacy -F FORWARD && %s-legacy -P FORWARD DROP", commands[i], commands[i]);
+		snprintf(expected, sizeof(expected), "auto: %s table filter chain FORWARD drops by default", commands[i]);
+		assert_short_way(false, expected);
+		must_run("%s-legacy -P FORWARD ACCEPT", commands[i]);
 	}
 }
 
@@ -428,31 +414,31 @@ static int connected(const char *pod, const char *address, uint16_t port, int ty
 	return connect(*ret, (struct sockaddr *)&name, size) ? errno : 0;
 }
 
-static void add_pod(const char *pod, const char *host_side, int mac, bool routed)
+/* A pod whose end of the link has the MAC address 02:00:00:00:00:MAC, and the host's end 02:00:00:00:01:MAC. */
+static void add_pod(const char *pod, const char *host_side, int mac, bool routed, const char *v4, const char *v6)
 {
-	must_run("ip netns add %s-%s && ip link add %s type veth peer name eth0 netns %s-%s", prefix, pod, host_side, prefix, pod);
-	must_run("ip -n %s-%s link set lo up && ip -n %s-%s link set eth0 address 02:00:00:00:00:0%x up && ip link set %s up",
-		 prefix, pod, prefix, pod, mac, host_side);
-	if (!routed)
-		must_run("ip link set %s master br0", host_side);
-}
-
-static void add_address(const char *pod, const char *host_side, const char *address, bool routed)
-{
-	bool v6 = strchr(address, ':');
-	const char *gateway = v6 ? "fe80::1" : "169.254.1.1";
-
+	must_run("ip netns add %s-%s", prefix, pod);
+	must_run("ip -batch - <<E\n"
+		 "link add %s address 02:00:00:00:01:%02x type veth peer name eth0 address 02:00:00:00:00:%02x netns %s-%s\n"
+		 "link set %s up\nE\n", host_side, mac, mac, prefix, pod, host_side);
+	must_run("ip -n %s-%s -batch - <<E\n"
+		 "link set lo up\nlink set eth0 up\naddr add %s/%d dev eth0\naddr add %s/%d dev eth0 nodad\nE\n",
+		 prefix, pod, v4, routed ? 32 : 24, v6, routed ? 128 : 64);
 	if (!routed) {
-		must_run("ip -n %s-%s addr add %s/%d dev eth0%s && ip -n %s-%s route add default via %s", prefix, pod, address,
-			 v6 ? 64 : 24, v6 ? " nodad" : "", prefix, pod, v6 ? "fd09::254" : "10.9.0.254");
+		must_run("ip link set %s master br0", host_side);
+		must_run("ip -n %s-%s -batch - <<E\nroute add default via 10.9.0.254\nroute add default via fd09::254\nE\n",
+			 prefix, pod);
 		return;
 	}
-	must_run("ip -n %s-%s addr add %s/%d dev eth0%s && ip -n %s-%s route add %s dev eth0 && "
-		 "ip -n %s-%s neigh add %s dev eth0 lladdr $(cat /sys/class/net/%s/address) && "
-		 "ip -n %s-%s route add default via %s dev eth0 && ip route add %s dev %s && "
-		 "ip neigh add %s dev %s lladdr $(ip -n %s-%s -br link show eth0 | awk '{ print $3 }')", prefix, pod, address,
-		 v6 ? 128 : 32, v6 ? " nodad" : "", prefix, pod, gateway, prefix, pod, gateway, host_side, prefix, pod, gateway, address, host_side,
-		 address, host_side, prefix, pod);
+	must_run("ip -n %s-%s -batch - <<E\n"
+		 "route add 169.254.1.1 dev eth0\nneigh add 169.254.1.1 dev eth0 lladdr 02:00:00:00:01:%02x\n"
+		 "neigh add fe80::1 dev eth0 lladdr 02:00:00:00:01:%02x\n"
+		 "route add default via 169.254.1.1 dev eth0\nroute add default via fe80::1 dev eth0\nE\n",
+		 prefix, pod, mac, mac);
+	must_run("ip -batch - <<E\n"
+		 "route add %s dev %s\nroute add %s dev %s\n"
+		 "neigh add %s dev %s lladdr 02:00:00:00:00:%02x\nneigh add %s dev %s lladdr 02:00:00:00:00:%02x\nE\n",
+		 v4, host_side, v6, host_side, v4, host_side, mac, v6, host_side, mac);
 }
 
 static void remove_pods(void)
@@ -466,18 +452,13 @@ static void make_pods(bool routed)
 {
 	remove_pods(); /* of a test that failed */
 	if (!routed)
-		must_run("ip link add br0 type bridge && ip link set br0 up && ip addr add 10.9.0.254/24 dev br0 && "
-			 "ip addr add fd09::254/64 dev br0 nodad");
+		must_run("ip -batch - <<E\nlink add br0 type bridge\nlink set br0 up\naddr add 10.9.0.254/24 dev br0\n"
+			 "addr add fd09::254/64 dev br0 nodad\nE\n");
 	else
-		must_run("ip addr add 10.9.0.254/32 dev lo && ip addr add fd09::254/128 dev lo");
-	add_pod("a", "a0", 0xa, routed);
-	add_pod("b", "b0", 0xb, routed);
-	add_pod("far", "f0", 0xf, true);
-	EACH_FAMILY(family) {
-		add_address("a", "a0", family->a, routed);
-		add_address("b", "b0", family->b, routed);
-		add_address("far", "f0", family->far, true);
-	}
+		must_run("ip -batch - <<E\naddr add 10.9.0.254/32 dev lo\naddr add fd09::254/128 dev lo\nE\n");
+	add_pod("a", "a0", 0xa, routed, families[0].a, families[1].a);
+	add_pod("b", "b0", 0xb, routed, families[0].b, families[1].b);
+	add_pod("far", "f0", 0xf, true, families[0].far, families[1].far);
 	a_if = if_nametoindex("a0");
 	b_if = if_nametoindex("b0");
 }
@@ -597,9 +578,9 @@ static void big_datagrams_arrive(const char *pod, const struct family *family)
 	close(server);
 }
 
+/* In fragments, too. */
 static void pings_are_answered(const char *pod, const struct family *family)
 {
-	must_run("ip netns exec %s-%s ping -q -c 1 -W 5 %s >/dev/null", prefix, pod, family->b);
 	must_run("ip netns exec %s-%s ping -q -c 1 -W 5 -s 4000 %s >/dev/null", prefix, pod, family->b);
 }
 
