@@ -233,17 +233,17 @@ end_processes()
 	local pid
 
 	for pid in "${WEFTD_PID[@]}"; do
-		kill -TERM "$pid" 2>/dev/null
+		kill -TERM "$pid"
 	done
-	for pid in $(cat "$CGROUP"/*/cgroup.procs 2>/dev/null); do
-		kill -KILL "$pid" 2>/dev/null
+	for pid in $(cat "$CGROUP"/*/cgroup.procs); do
+		kill -KILL "$pid"
 	done
 	for pid in "${WEFTD_PID[@]}"; do
 		timeout $((5 * SLOWER)) tail --pid="$pid" -f /dev/null || kill -KILL "$pid"
 	done
-	wait 2>/dev/null
+	wait
 	eventually 10 cgroups_empty
-}
+} 2>/dev/null # some have ended already, and the shell tells of each that did not end by itself
 
 cgroups_empty()
 {
