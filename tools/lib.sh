@@ -130,7 +130,7 @@ packages_of()
 		echo qemu-system-x86 busybox-static kmod cpio xz-utils
 		;;
 	bench)
-		echo wrk iperf3
+		echo python3-venv
 		;;
 	*)
 		die "no packages are known for \"$1\""
