@@ -36,6 +36,8 @@ static void policy_free(struct policies *policies, struct policy *policy)
 			free(rule->matches);
 		}
 		free(policy->rules[direction]);
+		if (policy->whole[direction])
+			rule_names_put(policies->names, policy->whole[direction]);
 	}
 	free(policy);
 }
@@ -105,15 +107,20 @@ static bool names_ports(const struct network_policy_rule *rule)
 	return false;
 }
 
+/* index -1: of the policy as a whole */
+static uint32_t rule_number(struct policies *policies, const struct policy *policy, size_t direction, int index)
+{
+	return rule_names_get(policies->names,
+			      policy->key.kind == MODEL_NETWORK_POLICY ? RULE_NETWORK_POLICY : RULE_AUTHORIZATION_POLICY,
+			      policy->key.namespace, policy->key.name, (enum weft_direction)direction, index);
+}
+
 /* What both kinds have in common, once rule->match is set. */
 static int rule_register(struct policies *policies, struct policy *policy, struct rule *rule, size_t direction,
 			 size_t index)
 {
-	bool network = rule->match.network != NULL;
-
 	rule->match.namespace = policy->key.namespace;
-	rule->id = rule_names_get(policies->names, network ? RULE_NETWORK_POLICY : RULE_AUTHORIZATION_POLICY,
-				  policy->key.namespace, policy->key.name, (enum weft_direction)direction, (int)index);
+	rule->id = rule_number(policies, policy, direction, (int)index);
 	if (!rule->id)
 		return -ENOMEM;
 	return rule_each_cidr(&rule->match, count_cidr, policies->identities);
@@ -128,7 +135,8 @@ static int policy_fill_network(struct policies *policies, struct policy *policy,
 		if (!applies[direction])
 			continue; /* rules of a direction that policyTypes leaves out mean nothing */
 		policy->rules[direction] = calloc(object->rule_count[direction] + 1, sizeof(struct rule));
-		if (!policy->rules[direction])
+		policy->whole[direction] = rule_number(policies, policy, direction, -1);
+		if (!policy->rules[direction] || !policy->whole[direction])
 			return -ENOMEM;
 		for (size_t i = 0; i < object->rule_count[direction]; i++) {
 			struct rule *rule = &policy->rules[direction][policy->rule_count[direction]++];
@@ -147,7 +155,8 @@ static int policy_fill_authorization(struct policies *policies, struct policy *p
 				     const struct authorization_policy_object *object)
 {
 	policy->rules[WEFT_INGRESS] = calloc(object->rule_count + 1, sizeof(struct rule));
-	if (!policy->rules[WEFT_INGRESS])
+	policy->whole[WEFT_INGRESS] = rule_number(policies, policy, WEFT_INGRESS, -1);
+	if (!policy->rules[WEFT_INGRESS] || !policy->whole[WEFT_INGRESS])
 		return -ENOMEM;
 	for (size_t i = 0; i < object->rule_count; i++) {
 		struct rule *rule = &policy->rules[WEFT_INGRESS][policy->rule_count[WEFT_INGRESS]++];

@@ -33,6 +33,7 @@ struct policy {
 	bool destination_ip, named_ports[DIRECTIONS];
 	struct rule *rules[DIRECTIONS];
 	size_t rule_count[DIRECTIONS];
+	uint32_t whole[DIRECTIONS]; /* what is named where it applies and none of its rules matches; 0: it does not apply */
 };
 
 struct subject {

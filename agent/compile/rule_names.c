@@ -22,10 +22,7 @@ struct rule_names {
 static const struct rule_info builtin_rules[] = {
 	[WEFT_RULE_NONE] = { .text = "no rule", .index = -1 },
 	[WEFT_RULE_OPEN] = { .text = "no policy selects the pod", .index = -1 },
-	[WEFT_RULE_ISOLATED] = { .text = "a NetworkPolicy selects the pod and none of its rules matches", .index = -1 },
-	[WEFT_RULE_NOT_AUTHORIZED] = {
-		.text = "an ALLOW AuthorizationPolicy selects the pod and none of its rules matches", .index = -1
-	},
+	[WEFT_RULE_ISOLATED] = { .text = "the pod's policies have more ranges of ports than fit", .index = -1 },
 	[WEFT_RULE_THIS_NODE] = { .text = "traffic with the pod's own node is always allowed", .index = -1 },
 	[WEFT_RULE_OWN_POD] = { .text = "a pod always reaches itself", .index = -1 },
 	[WEFT_RULE_LINK_LOCAL] = { .text = "neighbour discovery on the pod's own link", .index = -1 },
@@ -76,16 +73,31 @@ static struct rule_name *name_of(struct rule_names *names, uint32_t id)
 	return name;
 }
 
+static char *text_of(enum rule_kind kind, const char *namespace, const char *name, enum weft_direction direction, int index)
+{
+	const char *side = direction == WEFT_INGRESS ? "ingress" : "egress";
+	char *text;
+	int length;
+
+	if (kind == RULE_NETWORK_POLICY && index < 0)
+		length = asprintf(&text, "NetworkPolicy %s/%s isolates the pod, no %s rule allows it", namespace, name, side);
+	else if (kind == RULE_NETWORK_POLICY)
+		length = asprintf(&text, "NetworkPolicy %s/%s %s rule %d", namespace, name, side, index);
+	else if (index < 0)
+		length = asprintf(&text, "AuthorizationPolicy %s/%s has to allow it, no rule does", namespace, name);
+	else
+		length = asprintf(&text, "AuthorizationPolicy %s/%s rule %d", namespace, name, index);
+	return length < 0 ? NULL : text;
+}
+
 uint32_t rule_names_get(struct rule_names *names, enum rule_kind kind, const char *namespace, const char *name,
 			enum weft_direction direction, int index)
 {
-	bool network = kind == RULE_NETWORK_POLICY;
 	struct rule_name *entry;
-	char *text;
+	char *text = text_of(kind, namespace, name, direction, index);
 	uint32_t id;
 
-	if (asprintf(&text, "%s %s/%s%s rule %d", network ? "NetworkPolicy" : "AuthorizationPolicy", namespace, name,
-		     !network ? "" : direction == WEFT_INGRESS ? " ingress" : " egress", index) < 0)
+	if (!text)
 		return 0;
 	id = ids_get(names->ids, text);
 	free(text);

@@ -8,7 +8,10 @@ struct rule_names;
 
 int rule_names_new(struct rule_names **ret);
 void rule_names_free(struct rule_names *names);
-/* The number of a rule, with one user more. `index` from 0. 0: no memory. */
+/*
+ * The number of a rule, with one user more. `index` from 0; -1: the policy as a whole, which is what decides where it
+ * applies and no rule matches. 0: no memory.
+ */
 uint32_t rule_names_get(struct rule_names *names, enum rule_kind kind, const char *namespace, const char *name,
 			enum weft_direction direction, int index);
 void rule_names_put(struct rule_names *names, uint32_t id);

@@ -182,12 +182,12 @@ struct verdict {
 	uint32_t rule; /* 0: allowed because nothing is said */
 };
 
-static struct verdict authorize(uint32_t deny, uint32_t allow, bool any_allow)
+static struct verdict authorize(uint32_t deny, uint32_t allow, uint32_t must_allow)
 {
 	if (deny)
 		return (struct verdict){ false, deny };
-	if (any_allow && !allow)
-		return (struct verdict){ false, WEFT_RULE_NOT_AUTHORIZED };
+	if (must_allow && !allow)
+		return (struct verdict){ false, must_allow };
 	return (struct verdict){ true, allow };
 }
 
@@ -199,7 +199,7 @@ static void decide_authorization(const struct run *run, const struct run_terms *
 	uint32_t dry_deny = run->owners[RUN_DRY_DENY][cell], dry_allow = run->owners[RUN_DRY_ALLOW][cell];
 	struct verdict actual = authorize(deny, allow, terms->allow);
 	struct verdict dry = authorize(deny ? deny : dry_deny, allow ? allow : dry_allow,
-				       terms->allow || terms->dry_allow);
+				       terms->allow ? terms->allow : terms->dry_allow);
 
 	if (!actual.allowed) {
 		rule->id = actual.rule;
@@ -225,10 +225,10 @@ static struct weft_rule decide(const struct run *run, const struct run_terms *te
 {
 	struct weft_rule rule = { .start = run->cuts[cell], .id = WEFT_RULE_OPEN };
 
-	if (terms->isolated)
+	if (terms->isolated_by)
 		rule.id = run->owners[RUN_NETWORK][cell];
 	if (!rule.id) {
-		rule.id = WEFT_RULE_ISOLATED;
+		rule.id = terms->isolated_by;
 		rule.reason = WEFT_REASON_POLICY_DENIED;
 		return rule;
 	}

@@ -19,9 +19,10 @@ enum run_layer {
 
 /* What selects the subject, whatever the peer is. */
 struct run_terms {
-	bool isolated;	/* by a NetworkPolicy for this direction */
-	bool allow;	/* an ALLOW AuthorizationPolicy applies */
-	bool dry_allow; /* one in dry run does */
+	/* what is named when no rule allows: the first policy, as a whole; 0: none applies */
+	uint32_t isolated_by; /* NetworkPolicy for this direction */
+	uint32_t allow;	      /* ALLOW AuthorizationPolicy */
+	uint32_t dry_allow;   /* the same in dry run */
 };
 
 struct run; /* reusable: its memory grows to what the largest run needed */

@@ -93,17 +93,24 @@ void subject_free(struct subject *subject)
 	free(subject);
 }
 
+static void note_first(uint32_t *first, uint32_t id)
+{
+	if (!*first)
+		*first = id;
+}
+
 static void add_terms(struct subject *subject, const struct policy *policy)
 {
-	const struct network_policy_object *network = as_network(policy->object);
+	struct run_terms *ingress = &subject->terms[WEFT_INGRESS], *egress = &subject->terms[WEFT_EGRESS];
 
-	if (network) {
-		subject->terms[WEFT_INGRESS].isolated |= network->ingress;
-		subject->terms[WEFT_EGRESS].isolated |= network->egress;
-		return;
+	if (as_network(policy->object)) {
+		note_first(&ingress->isolated_by, policy->whole[WEFT_INGRESS]);
+		note_first(&egress->isolated_by, policy->whole[WEFT_EGRESS]);
+	} else if (policy_layer(as_authorization(policy->object)) == RUN_ALLOW) {
+		note_first(&ingress->allow, policy->whole[WEFT_INGRESS]);
+	} else if (policy_layer(as_authorization(policy->object)) == RUN_DRY_ALLOW) {
+		note_first(&ingress->dry_allow, policy->whole[WEFT_INGRESS]);
 	}
-	subject->terms[WEFT_INGRESS].allow |= policy_layer(as_authorization(policy->object)) == RUN_ALLOW;
-	subject->terms[WEFT_INGRESS].dry_allow |= policy_layer(as_authorization(policy->object)) == RUN_DRY_ALLOW;
 }
 
 static int add_rules(struct subject *subject, struct policy *const *selecting, size_t count, size_t direction)

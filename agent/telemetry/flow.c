@@ -235,13 +235,13 @@ static char *summarize_traffic(const struct flow *flow, const char *protocol, ch
 
 static const char *rule_text(const struct flow_rule *rule) { return rule->text ? rule->text : "a rule that is gone"; }
 
-/* " by way of default/api:80", when the program asked for a service. */
+/* ", service default/api:80", when the program asked for a service. */
 static void append_service(const struct flow *flow, char *text)
 {
 	size_t used = strlen(text);
 
 	if (flow->service_name)
-		snprintf(text + used, FLOW_TEXT_MAX - used, " by way of %.100s/%.100s:%u",
+		snprintf(text + used, FLOW_TEXT_MAX - used, ", service %.100s/%.100s:%u",
 			 flow->service_namespace ? flow->service_namespace : "", flow->service_name,
 			 flow->service_port);
 }

@@ -135,8 +135,7 @@ enum weft_rule_flag {
 enum weft_rule_id {
 	WEFT_RULE_NONE = 0,
 	WEFT_RULE_OPEN = 1,	      /* no policy selects the pod for this direction */
-	WEFT_RULE_ISOLATED = 2,	      /* a NetworkPolicy selects it and none of its rules matches */
-	WEFT_RULE_NOT_AUTHORIZED = 3, /* an ALLOW AuthorizationPolicy selects it and none of its rules matches */
+	WEFT_RULE_ISOLATED = 2,	      /* in the part of a run that did not fit */
 	WEFT_RULE_THIS_NODE = 4,      /* to or from the pod's own node: always allowed (NetworkPolicy v1) */
 	WEFT_RULE_OWN_POD = 5,	      /* a pod cannot block access to itself */
 	WEFT_RULE_LINK_LOCAL = 6,     /* neighbour discovery and the like on the pod's own link */

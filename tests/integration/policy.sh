@@ -64,7 +64,7 @@ dropped()
 	flows 1 --verdict DROPPED --to-pod default/server --from-pod default/other | head -n 1
 }
 becomes "a flow record says who was refused, why and by what" 5 '.*POLICY_DENIED.*' dropped
-expect "explain agrees, and names the pod's isolation" "denied: .*a NetworkPolicy selects the pod.*" \
+expect "explain agrees, and names the pod's isolation" "denied: .*NetworkPolicy default/server-ingress isolates the pod.*" \
 	meshctl1 explain --from default/other --to default/server --port 8080
 expect "explain names the rule that allows" ".*server-ingress.*" \
 	meshctl1 explain --from default/client --to default/server --port 8080

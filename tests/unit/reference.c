@@ -215,7 +215,7 @@ static bool network_rule_matches(const struct question *question, const struct n
 struct network_answer {
 	const struct question *question;
 	bool isolated, allowed;
-	char rule[200];
+	char rule[200], isolation[200]; /* of the first that isolates */
 };
 
 static int ask_network_policy(const struct object *object, void *context)
@@ -229,6 +229,9 @@ static int ask_network_policy(const struct object *object, void *context)
 	    !selects_labels(&policy->pod_selector, &question->pod->meta.labels) ||
 	    !(direction == WEFT_INGRESS ? policy->ingress : policy->egress))
 		return 0;
+	if (!answer->isolated)
+		snprintf(answer->isolation, sizeof(answer->isolation), "NetworkPolicy %s/%s isolates the pod, no %s rule allows it",
+			 object->namespace, object->name, direction == WEFT_INGRESS ? "ingress" : "egress");
 	answer->isolated = true;
 	for (size_t i = 0; i < policy->rule_count[direction] && !answer->allowed; i++) {
 		answer->allowed = network_rule_matches(question, policy, &policy->rules[direction][i]);
@@ -412,7 +415,7 @@ static bool authorization_rule_matches(const struct question *question, const st
 struct action_answer {
 	bool any; /* at least one policy applies to the pod */
 	bool matches;
-	char rule[200];
+	char rule[200], whole[200]; /* of the first that applies */
 };
 struct authorization_answer {
 	const struct question *question;
@@ -434,6 +437,9 @@ static int ask_authorization_policy(const struct object *object, void *context)
 	if (!selects_labels(&policy->selector, &question->pod->meta.labels))
 		return 0;
 	action = &answer->actions[policy->action][policy->action != AUTHORIZE_AUDIT && policy->dry_run];
+	if (!action->any)
+		snprintf(action->whole, sizeof(action->whole), "AuthorizationPolicy %s/%s has to allow it, no rule does",
+			 object->namespace, object->name);
 	action->any = true;
 	for (size_t i = 0; i < policy->rule_count && !action->matches; i++) {
 		action->matches = authorization_rule_matches(question, policy, &policy->rules[i]);
@@ -446,7 +452,6 @@ static int ask_authorization_policy(const struct object *object, void *context)
 
 static void authorize(const struct question *question, struct reference_verdict *ret)
 {
-	static const char not_authorized[] = "an ALLOW AuthorizationPolicy selects the pod and none of its rules matches";
 	struct authorization_answer answer = { .question = question };
 	const struct action_answer *deny = answer.actions[AUTHORIZE_DENY], *allow = answer.actions[AUTHORIZE_ALLOW];
 	const struct action_answer *audit = &answer.actions[AUTHORIZE_AUDIT][0];
@@ -455,7 +460,7 @@ static void authorize(const struct question *question, struct reference_verdict 
 	model_each(question->cluster->model, MODEL_AUTHORIZATION_POLICY, ask_authorization_policy, &answer);
 	if (deny[0].matches || (allow[0].any && !allow[0].matches)) {
 		ret->reason = WEFT_REASON_AUTHORIZATION_DENIED;
-		strcpy(ret->rule, deny[0].matches ? deny[0].rule : not_authorized);
+		strcpy(ret->rule, deny[0].matches ? deny[0].rule : allow[0].whole);
 		if (!deny[0].matches && !deny[1].matches && allow[1].matches) {
 			ret->flags |= WEFT_RULE_WOULD_ALLOW;
 			strcpy(ret->audit, allow[1].rule);
@@ -465,7 +470,7 @@ static void authorize(const struct question *question, struct reference_verdict 
 			strcpy(ret->rule, allow[0].rule);
 		if (deny[1].matches || (!allow[0].any && allow[1].any && !allow[1].matches)) {
 			ret->flags |= WEFT_RULE_WOULD_DENY;
-			strcpy(ret->audit, deny[1].matches ? deny[1].rule : not_authorized);
+			strcpy(ret->audit, deny[1].matches ? deny[1].rule : allow[1].whole);
 		}
 	}
 	if (audit->matches) {
@@ -495,7 +500,7 @@ void reference_decide(const struct reference_cluster *cluster, const struct pod_
 	model_each(cluster->model, MODEL_NETWORK_POLICY, ask_network_policy, &network);
 	if (network.isolated && !network.allowed) {
 		ret->reason = WEFT_REASON_POLICY_DENIED;
-		strcpy(ret->rule, "a NetworkPolicy selects the pod and none of its rules matches");
+		strcpy(ret->rule, network.isolation);
 		return;
 	}
 	strcpy(ret->rule, network.isolated ? network.rule : "no policy selects the pod");

@@ -187,7 +187,7 @@ static void test_observe(void **state)
 	assert_int_equal(RUN("$MESHCTL observe"), 0);
 	expect_output("Jan 15 08:00:01.000: default/web:40000 (ID:");
 	expect_output(") -> default/api:8080 (ID:");
-	expect_output(") connect FORWARDED (TCP connected in 0.21 ms by way of default/api:80)");
+	expect_output(") connect FORWARDED (TCP connected in 0.21 ms, service default/api:80)");
 	assert_int_equal(RUN("$MESHCTL observe --verdict DROPPED -o json"), 0);
 	expect_output("\"drop_reason_desc\":\"POLICY_DENIED\"");
 	expect_no_output("FORWARDED");

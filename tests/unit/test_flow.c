@@ -191,7 +191,7 @@ static void test_summaries(void **state)
 
 	(void)state;
 	assert_string_equal(flow_summary(&flow, text),
-			    "TCP denied: NetworkPolicy default/deny by way of default/api:80");
+			    "TCP denied: NetworkPolicy default/deny, service default/api:80");
 	flow.type = WEFT_EVENT_AUDIT;
 	assert_string_equal(flow_summary(&flow, text), "TCP would be allowed: built in");
 	flow.type = WEFT_EVENT_CLOSE;
@@ -202,7 +202,7 @@ static void test_summaries(void **state)
 	flow.type = WEFT_EVENT_FAIL;
 	flow.reason = WEFT_REASON_NO_ENDPOINT;
 	assert_string_equal(flow_summary(&flow, text),
-			    "TCP not connected: the service has no endpoint by way of default/api:80");
+			    "TCP not connected: the service has no endpoint, service default/api:80");
 	assert_string_equal(flow_verdict(&flow), "ERROR");
 	assert_string_equal(flow_end_format(&flow.destination, text), "[fd00::2]:8080");
 	assert_string_equal(flow_identity_format(&flow.destination, text), "(world)");

@@ -146,8 +146,8 @@ static void check_all(const char *manifest, const struct check *checks, size_t c
 #define DENIED WEFT_REASON_POLICY_DENIED
 #define UNAUTHORIZED WEFT_REASON_AUTHORIZATION_DENIED
 #define OPEN_TEXT "no policy selects the pod"
-#define ISOLATED_TEXT "a NetworkPolicy selects the pod and none of its rules matches"
-#define NOT_AUTHORIZED_TEXT "an ALLOW AuthorizationPolicy selects the pod and none of its rules matches"
+#define ISOLATED(name, direction) "NetworkPolicy default/" name " isolates the pod, no " direction " rule allows it"
+#define NOT_AUTHORIZED(name) "AuthorizationPolicy default/" name " has to allow it, no rule does"
 
 #define NETWORK_POLICY(name, spec)                                                                                     \
 	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: " name ", namespace: default}, spec: {" spec "}}\n"
@@ -177,9 +177,9 @@ static void an_empty_policy_isolates_ingress_alone(void **state)
 {
 	(void)state;
 	CHECK(NETWORK_POLICY("a", "podSelector: {}"),
-	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED_TEXT },
-	      { "other/back", "default/db", ICMP, 0, DENIED, ISOLATED_TEXT },
-	      { "fd00::99", "default/web", UDP, 53, DENIED, ISOLATED_TEXT },
+	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED("a", "ingress") },
+	      { "other/back", "default/db", ICMP, 0, DENIED, ISOLATED("a", "ingress") },
+	      { "fd00::99", "default/web", UDP, 53, DENIED, ISOLATED("a", "ingress") },
 	      { "default/web", "default/front", TCP, 80, ALLOWED, OPEN_TEXT });
 }
 
@@ -188,10 +188,10 @@ static void policy_types_say_which_directions_are_isolated(void **state)
 	(void)state;
 	CHECK(NETWORK_POLICY("a", WEB ", policyTypes: [Egress]"),
 	      { "default/front", "default/web", TCP, 80, ALLOWED, OPEN_TEXT },
-	      { "default/web", "default/front", TCP, 80, DENIED, ISOLATED_TEXT });
+	      { "default/web", "default/front", TCP, 80, DENIED, ISOLATED("a", "egress") });
 	/* egress rules given, policyTypes not: both */
 	CHECK(NETWORK_POLICY("a", WEB ", egress: [{}]"),
-	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED_TEXT },
+	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED("a", "ingress") },
 	      { "default/web", "default/front", TCP, 80, ALLOWED, "NetworkPolicy default/a egress rule 0" });
 }
 
@@ -200,8 +200,8 @@ static void rules_of_a_direction_that_policy_types_leaves_out_mean_nothing(void 
 	(void)state;
 	CHECK(NETWORK_POLICY("a", WEB ", policyTypes: [Ingress], egress: [{}]")
 	      "---\n" NETWORK_POLICY("b", WEB ", policyTypes: [Egress], ingress: [{}]"),
-	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED_TEXT },
-	      { "default/web", "default/front", TCP, 80, DENIED, ISOLATED_TEXT });
+	      { "default/front", "default/web", TCP, 80, DENIED, ISOLATED("a", "ingress") },
+	      { "default/web", "default/front", TCP, 80, DENIED, ISOLATED("b", "egress") });
 }
 
 static void a_rule_without_peers_and_ports_allows_everything(void **state)
@@ -357,8 +357,8 @@ static void both_ends_must_allow(void **state)
 	CHECK(NETWORK_POLICY("a", "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]")
 	      "---\n" NETWORK_POLICY("b", WEB ", policyTypes: [Egress], egress: [{ports: [{port: 5432}]}]"),
 	      { "default/web", "default/db", TCP, 5432, ALLOWED, "NetworkPolicy default/a ingress rule 0" },
-	      { "default/web", "default/db", TCP, 5433, DENIED, ISOLATED_TEXT },
-	      { "default/front", "default/db", TCP, 5432, DENIED, ISOLATED_TEXT });
+	      { "default/web", "default/db", TCP, 5433, DENIED, ISOLATED("b", "egress") },
+	      { "default/front", "default/db", TCP, 5432, DENIED, ISOLATED("a", "ingress") });
 }
 
 /* --- AuthorizationPolicy --- */
@@ -367,8 +367,8 @@ static void allow_without_rules_denies_everything(void **state)
 {
 	(void)state;
 	CHECK(AUTHORIZATION("a", ""),
-	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED_TEXT },
-	      { "default/front", "default/db", SCTP, 80, UNAUTHORIZED, NOT_AUTHORIZED_TEXT },
+	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED("a") },
+	      { "default/front", "default/db", SCTP, 80, UNAUTHORIZED, NOT_AUTHORIZED("a") },
 	      { "default/front", "default/web", ICMP, 0, ALLOWED, OPEN_TEXT }, /* it is about connections */
 	      { "default/web", "default/front", TCP, 80, ALLOWED, OPEN_TEXT }); /* of those who serve */
 	CHECK(AUTHORIZATION("a", "rules: [{}]"),
@@ -505,7 +505,7 @@ static void fields_of_http_match_in_deny_and_never_in_allow(void **state)
 {
 	(void)state;
 	CHECK(AUTHORIZATION("a", "rules: [{to: [{operation: {ports: ['80'], paths: [/x]}}]}, {to: [{operation: {ports: ['81']}}]}]"),
-	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED_TEXT },
+	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED("a") },
 	      { "default/front", "default/web", TCP, 81, ALLOWED, "AuthorizationPolicy default/a rule 1" });
 	CHECK(AUTHORIZATION("a", "action: DENY, rules: [{to: [{operation: {ports: ['80'], methods: [GET]}}]},"
 				 " {from: [{source: {requestPrincipals: ['*'], namespaces: [other]}}]}]"),
@@ -513,7 +513,7 @@ static void fields_of_http_match_in_deny_and_never_in_allow(void **state)
 	      { "default/front", "default/web", TCP, 81, ALLOWED },
 	      { "other/back", "default/web", TCP, 81, UNAUTHORIZED, "AuthorizationPolicy default/a rule 1" });
 	CHECK(AUTHORIZATION("a", "rules: [{when: [{key: 'request.headers[x]', values: [y]}]}]"),
-	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED_TEXT });
+	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED("a") });
 	CHECK(AUTHORIZATION("a", "action: DENY, rules: [{when: [{key: 'request.headers[x]', values: [y]}]}]"),
 	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, "AuthorizationPolicy default/a rule 0" });
 }
@@ -529,11 +529,11 @@ static void audit_and_dry_run_change_nothing_but_are_noted(void **state)
 	      { "default/front", "default/web", TCP, 81, ALLOWED, OPEN_TEXT });
 	CHECK(DRY_RUN("a", "rules: [{to: [{operation: {ports: ['80']}}]}]"),
 	      { "default/front", "default/web", TCP, 80, ALLOWED, OPEN_TEXT },
-	      { "default/front", "default/web", TCP, 81, ALLOWED, OPEN_TEXT, WEFT_RULE_WOULD_DENY, NOT_AUTHORIZED_TEXT });
+	      { "default/front", "default/web", TCP, 81, ALLOWED, OPEN_TEXT, WEFT_RULE_WOULD_DENY, NOT_AUTHORIZED("a") });
 	CHECK(DRY_RUN("a", "rules: [{to: [{operation: {ports: ['80']}}]}]") "---\n" AUTHORIZATION("b", ""),
-	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED_TEXT, WEFT_RULE_WOULD_ALLOW,
+	      { "default/front", "default/web", TCP, 80, UNAUTHORIZED, NOT_AUTHORIZED("b"), WEFT_RULE_WOULD_ALLOW,
 		"AuthorizationPolicy default/a rule 0" },
-	      { "default/front", "default/web", TCP, 81, UNAUTHORIZED, NOT_AUTHORIZED_TEXT });
+	      { "default/front", "default/web", TCP, 81, UNAUTHORIZED, NOT_AUTHORIZED("b") });
 }
 
 static void both_kinds_must_allow(void **state)
@@ -542,8 +542,8 @@ static void both_kinds_must_allow(void **state)
 	CHECK(NETWORK_POLICY("a", WEB ", ingress: [{ports: [{port: 80}, {port: 81}]}]")
 	      "---\n" AUTHORIZATION("b", SELECT_WEB ", rules: [{to: [{operation: {ports: ['80', '82']}}]}]"),
 	      { "default/front", "default/web", TCP, 80, ALLOWED, "NetworkPolicy default/a ingress rule 0" },
-	      { "default/front", "default/web", TCP, 81, UNAUTHORIZED, NOT_AUTHORIZED_TEXT },
-	      { "default/front", "default/web", TCP, 82, DENIED, ISOLATED_TEXT });
+	      { "default/front", "default/web", TCP, 81, UNAUTHORIZED, NOT_AUTHORIZED("b") },
+	      { "default/front", "default/web", TCP, 82, DENIED, ISOLATED("a", "ingress") });
 }
 
 static int count_report(enum model_kind kind, const char *namespace, const char *name, const char *text, void *context)
