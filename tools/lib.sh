@@ -68,7 +68,7 @@ cleanup_at_exit()
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	trap 'exit 129' HUP
-	trap 'exit 141' PIPE
+	trap 'exit 141' PIPE # whoever read the output has gone
 }
 
 # A process group that was made with setsid is ended as one, and waited for: its members clean up after themselves.

@@ -18,7 +18,7 @@
 #include "util/log.h"
 
 #define DEFAULT_DIRECTORY "/sys/fs/bpf/weft"
-#define WAKE_BYTES (16 * 1024) /* a hundred flow records: seldom enough to cost nothing, soon enough for a full ring */
+#define WAKE_BYTES (64 * 1024) /* about 250 flow records: a wake-up costs the program that causes it some microseconds */
 
 static int find_places(struct datapath *datapath, const struct datapath_options *options, char reason[REASON_MAX])
 {

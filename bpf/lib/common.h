@@ -126,15 +126,15 @@ static __always_inline struct weft_event *event_start(enum weft_event_type type)
 
 /*
  * Wakes the agent when enough is waiting, and then not for each record while it is busy with them: the program whose packet or
- * call this is pays for the wake-up. The record that crosses the mark does it; the next one too, as two CPUs may cross it
- * together. What is below the mark, or slipped by, the agent finds when it looks by itself (ten times a second).
+ * call this is pays for the wake-up. The record that crosses the mark does it. What is below the mark, or slipped by because
+ * two CPUs crossed it together, the agent finds when it looks by itself (ten times a second).
  */
 static __always_inline void event_submit(struct weft_event *event)
 {
 	const struct weft_control *settings = control();
 	__u64 mark = settings ? settings->report_bytes : 0;
 	__u64 waiting = bpf_ringbuf_query(&weft_events, BPF_RB_AVAIL_DATA);
-	bool crossed = waiting >= mark && waiting - mark < 2 * (sizeof(*event) + BPF_RINGBUF_HDR_SZ);
+	bool crossed = waiting >= mark && waiting - mark < sizeof(*event) + BPF_RINGBUF_HDR_SZ;
 
 	bpf_ringbuf_submit(event, crossed || !mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }

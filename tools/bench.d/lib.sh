@@ -65,7 +65,7 @@ ratios()
 }
 
 # paired CASE LIMIT UNIT COMMAND… -- COMMAND… [-- COMMAND…]: the median of the ratios of the first to the second; how it
-# compares with a third is told in the detail.
+# compares with a third, called $BESIDE, is told in the detail.
 paired()
 {
 	local case=$1 limit=$2 unit=$3 quartiles detail
@@ -74,7 +74,7 @@ paired()
 	interleaved "$@"
 	quartiles=$(ratios 1 2 | sort -g | awk '{ value[NR] = $1 } END { printf "%.3f..%.3f", value[int(NR / 4) + 1], value[NR - int(NR / 4)] }')
 	detail="$(column 1 | median) against $(column 2 | median) $unit, $PAIRS pairs, middle half $quartiles"
-	[ -z "$(column 3 | head -n 1)" ] || detail+="; $(ratios 1 3 | median) of a bridge without any netfilter ($(column 3 | median))"
+	[ -z "$(column 3 | head -n 1)" ] || detail+="; $(ratios 1 3 | median) of $BESIDE ($(column 3 | median))"
 	result "$case" "$(ratios 1 2 | median)" ratio "$limit" "$detail"
 }
 
@@ -96,9 +96,10 @@ masquerade()
 	done
 }
 
-# kube_proxy NODE COUNT ENDPOINTS ADDRESS=POD…: what makes Services work without a mesh, in kube-proxy's own layout for
-# nftables, the cheapest that it has: one look-up for the Service, a chain for it, a chain for each endpoint. COUNT Services of
-# many_services, and each ADDRESS with the load ports leading to one POD.
+# kube_proxy NODE COUNT ENDPOINTS ADDRESS=POD…: what makes Services work without a mesh, as kube-proxy lays it out in its default
+# mode (iptables; here as iptables-nft gives it to the kernel): a rule for each Service port, tried in order by the first packet
+# of a connection, a chain for the Service, a chain for each endpoint. COUNT Services of many_services, and in their middle each
+# ADDRESS with the load ports leading to one POD.
 kube_proxy()
 {
 	local node=$1 count=$2 endpoints=$3 pair targets=''
@@ -110,33 +111,35 @@ kube_proxy()
 	awk -v count="$count" -v endpoints="$endpoints" -v targets="$targets" -v ports="$ECHO_PORT $SINK_PORT $CLOSE_PORT" '
 	function address(number) { return "10." int(number / 65536) % 256 "." int(number / 256) % 256 "." number % 256 }
 	function endpoint(ip, number) {
-		printf "chain endpoint-%d {\n ip saddr %s jump mark-for-masquerade\n", ++made, ip
-		printf " meta l4proto tcp dnat to %s:%d\n}\n", ip, number
+		printf "chain endpoint-%d {\n ip saddr %s counter jump mark-for-masquerade\n", ++made, ip
+		printf " ip protocol tcp counter dnat to %s:%d\n}\n", ip, number
 		return (listed++ ? ", " : "") listed - 1 " : goto endpoint-" made
 	}
 	function service(ip, number, list) {
-		printf "chain service-%s-%d {\n ip daddr %s ip saddr != 10.244.0.0/16 jump mark-for-masquerade\n", ip, number, ip
+		printf "chain service-%d {\n ip saddr != 10.244.0.0/16 counter jump mark-for-masquerade\n", ++services
 		printf " numgen random mod %d vmap { %s }\n}\n", listed, list
-		elements = elements (elements == "" ? "" : ", ") ip " . tcp . " number " : goto service-" ip "-" number
+		rules = rules " ip daddr " ip " tcp dport " number " counter jump service-" services "\n"
 		listed = 0
 	}
+	function measured(  n, p) {
+		for (n = split(targets, target, " "); n > 0; n -= 2)
+			for (p in port) service(target[n - 1], port[p], endpoint(target[n], port[p]))
+	}
 	BEGIN {
-		print "table ip kube-proxy {\nchain mark-for-masquerade {\n meta mark set meta mark or 0x4000\n}"
+		split(ports, port, " ")
+		print "table ip kube-proxy {\nchain mark-for-masquerade {\n counter meta mark set meta mark or 0x4000\n}"
 		for (n = 0; n < count; n++) {
+			if (n == int(count / 2)) measured()
 			list = ""
 			for (e = 0; e < endpoints; e++) list = list endpoint(address(128 * 65536 + n * endpoints + e), 8080)
 			service(address(100 * 65536 + n), 80, list)
 		}
-		split(ports, port, " ")
-		for (n = split(targets, target, " "); n > 0; n -= 2)
-			for (p in port) service(target[n - 1], port[p], endpoint(target[n], port[p]))
-		print "map service-ips {\n type ipv4_addr . inet_proto . inet_service : verdict\n elements = { " elements " }\n}"
-		print "chain services {\n ip daddr . meta l4proto . th dport vmap @service-ips\n}"
-		print "chain prerouting {\n type nat hook prerouting priority dstnat\n jump services\n}"
-		print "chain output {\n type nat hook output priority -100\n jump services\n}"
-		print "chain postrouting {\n type nat hook postrouting priority srcnat\n meta mark and 0x4000 == 0 return"
-		print " meta mark set meta mark xor 0x4000\n masquerade fully-random\n}\n}"
-	}' | sed 's/service-\([0-9]*\)\.\([0-9]*\)\.\([0-9]*\)\.\([0-9]*\)-/service-\1-\2-\3-\4-/g' >"$RUN/kube-proxy.nft"
+		print "chain services {\n" rules "}"
+		print "chain prerouting {\n type nat hook prerouting priority dstnat\n counter jump services\n}"
+		print "chain output {\n type nat hook output priority -100\n counter jump services\n}"
+		print "chain postrouting {\n type nat hook postrouting priority srcnat\n meta mark and 0x4000 == 0 counter return"
+		print " counter meta mark set meta mark xor 0x4000\n counter masquerade fully-random\n}\n}"
+	}' >"$RUN/kube-proxy.nft"
 	in_node "$node" nft -f "$RUN/kube-proxy.nft" || bail_out "nft does not take the rules of kube-proxy"
 }
 

@@ -13,6 +13,8 @@ masquerade 1 2
 allow_load
 start_agent 1 --short-way=on # the other nodes have no mesh
 
+BESIDE="a bare bridge without netfilter"
+
 # same_node NAME LIMIT UNIT SUBCOMMAND PORT
 same_node()
 {

@@ -22,10 +22,21 @@ memory()
 	awk -v field="$1:" '$1 == field { printf "%.1f", $2 / 1024 }' "/proc/${WEFTD_PID[1]}/status"
 }
 
+# loaded MAP COUNT: what the kernel holds, asked of the kernel
+loaded()
+{
+	local count
+
+	count=$(bpftool -j map dump pinned "$RUN/bpffs/node1/maps/$1" | jq length)
+	[ "$count" -eq "$2" ] || bail_out "$1 holds $count entries instead of $2"
+}
+
 begin=$EPOCHREALTIME
 start_agent 1
 result cold-start "$(since "$begin")" s "<= 5" "from exec to everything in the maps, nothing pinned before"
 result resident-memory "$(memory VmRSS)" MiB "<= 64" "10,000 Services, 100,000 endpoints, 1,000 policies; peak $(memory VmHWM)"
+loaded weft_services 20000 # a port and an address each
+loaded weft_backends 100000
 
 sed '/^- addresses:/,$d' "$MANIFESTS/service-7000.yaml" >"$RUN/nine"
 sed -n '/^- addresses:/,$p' "$MANIFESTS/service-7000.yaml" | head -n 36 >>"$RUN/nine"
