@@ -84,6 +84,32 @@ static __always_inline void record_established(struct bpf_sock_ops *ctx, const s
 	event_submit(event);
 }
 
+/* What the programs at the interfaces have of the connection. */
+static __always_inline struct weft_conn *conn_of(const struct tcp_state *state)
+{
+	struct weft_conn_key key = { .protocol = IPPROTO_TCP };
+
+	conn_key_set(&key, &state->local_addr, state->local_port, &state->remote_addr, state->remote_port);
+	return bpf_map_lookup_elem(&weft_conntrack, &key);
+}
+
+/* They see the backend's address alone. */
+static __always_inline void note_service(const struct tcp_state *state, __u32 service_id)
+{
+	struct weft_conn *conn = service_id ? conn_of(state) : 0;
+
+	if (conn)
+		conn->service_id = service_id;
+}
+
+/* What was noted when the connection's first packet was let in. */
+static __always_inline __u32 rule_of_accept(const struct tcp_state *state)
+{
+	const struct weft_conn *conn = conn_of(state);
+
+	return conn ? conn->rule[WEFT_INGRESS] : WEFT_RULE_NONE;
+}
+
 static __always_inline void connected(struct bpf_sock_ops *ctx)
 {
 	struct weft_socket *socket = state_of(ctx);
@@ -95,18 +121,8 @@ static __always_inline void connected(struct bpf_sock_ops *ctx)
 	socket->flags |= WEFT_SOCKET_COUNTED;
 	count_opened(socket);
 	backend_opened(socket);
+	note_service(&state, socket->service_id);
 	record_established(ctx, socket, &state, WEFT_EVENT_CONNECT);
-}
-
-/* What the program at the interface noted when it let the connection's first packet in. */
-static __always_inline __u32 rule_of_accept(const struct tcp_state *state)
-{
-	struct weft_conn_key key = { .protocol = IPPROTO_TCP };
-	const struct weft_conn *conn;
-
-	conn_key_set(&key, &state->local_addr, state->local_port, &state->remote_addr, state->remote_port);
-	conn = bpf_map_lookup_elem(&weft_conntrack, &key);
-	return conn ? conn->rule[WEFT_INGRESS] : WEFT_RULE_NONE;
 }
 
 /* What stays within a pod is no traffic of the mesh. */

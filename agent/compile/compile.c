@@ -279,6 +279,20 @@ static int note_pod(struct compile *compile, const struct object *old, const str
 				      (const struct pod_object *)new);
 }
 
+/* Nothing here encrypts: what asks for it must not look as if it were in force. */
+static int report_peer_authentication(struct compile *compile, const struct object *object)
+{
+	const struct peer_authentication_object *peer = (const struct peer_authentication_object *)object;
+	bool strict = peer->mode == MTLS_STRICT;
+
+	model_clear_reports(compile->model, object->kind, object->namespace, object->name, "compile");
+	for (size_t i = 0; i < peer->port_mode_count; i++)
+		strict |= peer->port_modes[i].mode == MTLS_STRICT;
+	return !strict ? 0 :
+		       model_report(compile->model, object->kind, object->namespace, object->name, "compile",
+				    "mode STRICT is not in force: this version does not encrypt, and clear traffic is admitted");
+}
+
 static void model_changed(const struct object *old, const struct object *new, void *context)
 {
 	struct compile *compile = context;
@@ -299,10 +313,13 @@ static void model_changed(const struct object *old, const struct object *new, vo
 	case MODEL_AUTHORIZATION_POLICY:
 		error = policies_changed(compile->policies, old, new);
 		break;
+	case MODEL_PEER_AUTHENTICATION:
+		error = new ? report_peer_authentication(compile, new) : 0;
+		break;
 	default:
 		break;
 	}
-	if (error && !compile->failed) {
+	if (error < 0 && !compile->failed) {
 		log_error("no memory to note a change of %s %s/%s: services and policies stay as they are until weftd "
 			  "is restarted",
 			  model_kind_name(kind), new ? new->namespace : old->namespace, new ? new->name : old->name);

@@ -44,6 +44,8 @@ struct collect {
 	struct walk connections;
 	struct walk others[COUNTED];
 	size_t turn; /* which of the others is next */
+	datapath_over_fn *over;
+	void *context;
 };
 
 int collect_new(struct datapath *datapath)
@@ -95,13 +97,24 @@ static bool is_over(const struct weft_conn_key *key, const struct weft_conn *con
 }
 
 /* 1: taken out. A packet may have come since the entry was read, so it is looked at again. */
-static int remove_if_over(struct map *map, const struct weft_conn_key *key, uint64_t now)
+static int remove_if_over(struct collect *collect, const struct weft_conn_key *key, uint64_t now)
 {
+	struct map *map = collect->connections.map;
 	struct weft_conn conn;
+	int result;
 
 	if (bpf_map_lookup_elem(map->fd, key, &conn) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return is_over(key, &conn, now) ? map_delete(map, key) : 0;
+	result = is_over(key, &conn, now) ? map_delete(map, key) : 0;
+	if (result > 0 && collect->over)
+		collect->over(key, &conn, collect->context);
+	return result;
+}
+
+void datapath_watch_over(struct datapath *datapath, datapath_over_fn *over, void *context)
+{
+	datapath->collect->over = over;
+	datapath->collect->context = context;
 }
 
 /* Reads on where the last call has stopped. The entry counts are in force after each full round. */
@@ -125,8 +138,9 @@ static int read_on(struct walk *walk, uint32_t *count, void **ret_keys, void **r
 	return more;
 }
 
-static int collect_piece(struct walk *walk)
+static int collect_piece(struct collect *collect)
 {
+	struct walk *walk = &collect->connections;
 	uint32_t count = ENTRIES_PER_CALL;
 	void *keys, *values;
 	int result = read_on(walk, &count, &keys, &values), removed = 0;
@@ -137,7 +151,7 @@ static int collect_piece(struct walk *walk)
 
 		if (!is_over(key, (const struct weft_conn *)values + i, now))
 			continue;
-		result = remove_if_over(walk->map, key, now);
+		result = remove_if_over(collect, key, now);
 		removed += result > 0;
 	}
 	free(keys);
@@ -161,7 +175,7 @@ static int count_piece(struct collect *collect)
 
 int datapath_collect_connections(struct datapath *datapath)
 {
-	int removed = collect_piece(&datapath->collect->connections);
+	int removed = collect_piece(datapath->collect);
 	int result = count_piece(datapath->collect);
 
 	return removed < 0 ? removed : result < 0 ? result : removed;

@@ -68,6 +68,9 @@ struct datapath_program {
 int datapath_each_program(struct datapath *datapath, int (*each)(const struct datapath_program *program, void *context), void *context);
 
 void datapath_heartbeat(struct datapath *datapath);
+/* Told of each tracked connection that is taken out because it is over or idle. NULL: nobody. */
+typedef void datapath_over_fn(const struct weft_conn_key *key, const struct weft_conn *conn, void *context);
+void datapath_watch_over(struct datapath *datapath, datapath_over_fn *over, void *context);
 /* Removes tracked connections that are over or idle; call every few seconds. Returns how many, or -errno. */
 int datapath_collect_connections(struct datapath *datapath);
 

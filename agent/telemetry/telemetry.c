@@ -13,7 +13,9 @@
 #include "config.h"
 #include "datapath/datapath.h"
 #include "telemetry/metrics.h"
+#include "telemetry/resolve.h"
 #include "telemetry/traffic.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 #define COLLECT_SECONDS 60
@@ -155,6 +157,35 @@ static int open_log(struct telemetry *telemetry)
 	return error;
 }
 
+/* The sockets' programs tell the end of TCP connections; that of others is that nothing more came. */
+static void connection_over(const struct weft_conn_key *key, const struct weft_conn *conn, void *context)
+{
+	const struct telemetry *telemetry = context;
+	int from = conn->initiator & 1;
+	bool is_source = conn->ifindex[from] != 0;
+	const struct weft_event event = {
+		.time = clock_now(CLOCK_MONOTONIC),
+		.type = WEFT_EVENT_CLOSE,
+		.protocol = key->protocol,
+		.reporter = is_source ? WEFT_REPORTER_SOURCE : WEFT_REPORTER_DESTINATION,
+		.direction = is_source ? WEFT_EGRESS : WEFT_INGRESS,
+		.source = key->addr[from],
+		.destination = key->addr[!from],
+		.source_port = key->port[from],
+		.destination_port = key->port[!from],
+		.source_identity = conn->identity[from],
+		.destination_identity = conn->identity[!from],
+		.service_id = conn->service_id,
+		.rule = conn->rule[is_source ? WEFT_EGRESS : WEFT_INGRESS],
+		.sent = conn->bytes[from],
+		.received = conn->bytes[!from],
+		.duration = conn->last_seen - conn->created,
+	};
+
+	if (key->protocol != IPPROTO_TCP)
+		flows_add(telemetry->flows, &event, clock_offset_now());
+}
+
 static int open_flows(struct telemetry *telemetry)
 {
 	int fd = datapath_map_fd(telemetry->agent->datapath, "weft_events");
@@ -162,6 +193,8 @@ static int open_flows(struct telemetry *telemetry)
 
 	if (error)
 		log_error("flow records: the ring buffer cannot be read: %s", strerror(-error));
+	else
+		datapath_watch_over(telemetry->agent->datapath, connection_over, telemetry);
 	return error;
 }
 
@@ -198,6 +231,8 @@ void telemetry_close(struct telemetry *telemetry)
 		event_free(telemetry->collect);
 	if (telemetry->metrics)
 		evhttp_free(telemetry->metrics);
+	if (telemetry->flows)
+		datapath_watch_over(telemetry->agent->datapath, NULL, NULL);
 	flows_close(telemetry->flows);
 	access_log_close(telemetry->log);
 	pods_free(telemetry->pods);

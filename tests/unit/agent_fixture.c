@@ -68,6 +68,11 @@ int datapath_map_fd(const struct datapath *datapath, const char *name)
 	return -ENOENT;
 }
 
+void datapath_watch_over(struct datapath *datapath, datapath_over_fn *over, void *context)
+{
+	(void)datapath, (void)over, (void)context;
+}
+
 int datapath_each_map(struct datapath *datapath, int (*each)(const struct datapath_map *map, void *context),
 		      void *context)
 {

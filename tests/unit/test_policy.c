@@ -558,15 +558,19 @@ static void what_is_not_applied_is_reported(void **state)
 	static const char *const manifests[] = {
 		AUTHORIZATION("a", "action: CUSTOM, provider: {name: x}, rules: [{}]"),
 		AUTHORIZATION("b", "targetRefs: [{kind: Service, group: '', name: x}]"),
+		"{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: strict, namespace: default},"
+		" spec: {mtls: {mode: STRICT}}}\n",
+		"{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: permissive, namespace: default},"
+		" spec: {mtls: {mode: PERMISSIVE}}}\n",
 	};
 	static const struct check check = { "default/front", "default/web", TCP, 80, ALLOWED, OPEN_TEXT };
-	struct world world = world_new(manifests, 2);
+	struct world world = world_new(manifests, 4);
 	int reports = 0;
 
 	(void)state;
 	check_one(&world, &check);
 	model_each_report(world.model, count_report, &reports);
-	assert_int_equal(reports, 1);
+	assert_int_equal(reports, 2); /* CUSTOM and STRICT; targetRefs are told while decoding */
 	world_free(&world);
 }
 
