@@ -60,10 +60,16 @@ meshctl1 observe --follow -o json --protocol udp >"$RUN/followed" &
 follower=$!
 at_end kill "$follower"
 exec {followed}<"$RUN/followed"
-expect "UDP" server in_pod client peer ask udp 10.96.0.1 53
-line=
-read -r -t $((5 * SLOWER)) -u "$followed" line
-expect "follow shows it as it happens" '.*"UDP".*' echo "$line"
+# the follower says nothing when it begins to follow: talk until it has heard
+followed()
+{
+	in_pod client peer ask udp 10.96.0.1 53
+	line=
+	read -r -t 1 -u "$followed" line
+	[ -n "$line" ]
+}
+eventually 10 followed
+expect "follow shows what happens" '.*"UDP".*' echo "$line"
 expect "counters of lost records and failed helpers stand at 0" "0 0" \
 	eval 'metric 1 weft_flow_records_lost_total; metric 1 weft_bpf_errors_total'
 finish
