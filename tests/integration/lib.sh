@@ -486,18 +486,17 @@ namespace()
 	YAML
 }
 
-# service NAME NUMBER KEY=VALUE PROTOCOL:PORT:TARGET…: ClusterIPs 10.96.0.NUMBER and fd00:10:96::NUMBER; more fields of spec on
-# stdin if it is not the terminal of a person (give </dev/null or nothing).
+# service NAME NUMBER KEY=VALUE PROTOCOL:PORT:TARGET…: ClusterIPs 10.96.0.NUMBER and fd00:10:96::NUMBER. $SERVICE_SPEC: one more
+# line of its spec; $SERVICE_NAMESPACE: where it lives.
 service()
 {
-	local name=$1 number=$2 selector=$3 spec parts ports='' more=''
+	local name=$1 number=$2 selector=$3 spec parts ports=''
 
 	shift 3
 	for spec; do
 		IFS=: read -r -a parts <<<"$spec"
 		ports+="{name: ${parts[0]}-${parts[1]}, protocol: ${parts[0]^^}, port: ${parts[1]}, targetPort: ${parts[2]}}, "
 	done
-	more=${SERVICE_SPEC-}
 	manifest "service-$name" <<-YAML
 	apiVersion: v1
 	kind: Service
@@ -510,7 +509,7 @@ service()
 	  ipFamilies: [IPv4, IPv6]
 	  selector: {${selector%%=*}: "${selector#*=}"}
 	  ports: [$ports]
-	  $more
+	  ${SERVICE_SPEC-}
 	YAML
 }
 
