@@ -153,8 +153,8 @@ static int compare_places(const struct candidate *a, const struct candidate *b)
 }
 
 /*
- * Of one endpoint told several times, as happens while it moves between slices, the most usable comes first. Every member
- * takes part, so that the result does not depend on the order of the slices.
+ * Of one endpoint told several times, as happens while it moves between slices, the most usable comes first. Every
+ * member takes part, so that the result does not depend on the order of the slices.
  */
 static int compare(const void *left, const void *right)
 {

@@ -34,8 +34,8 @@ int endpoints_gather(const struct endpoint_view *view, const struct service_obje
 		     const struct pod_object *const *pods, size_t pod_count, struct candidates *ret);
 
 /*
- * Picks those of one family that are to serve (sorted as before) and writes address, port and weight to `slots`, which has
- * room for all candidates. `only_local`: of this node or none. The rules are kube-proxy's (pkg/proxy/topology.go).
+ * Picks those of one family that are to serve (sorted as before) and writes address, port and weight to `slots`, which
+ * has room for all candidates. `only_local`: of this node or none. The rules are kube-proxy's (pkg/proxy/topology.go).
  */
 size_t endpoints_choose(const struct candidates *candidates, const struct service_object *service, bool v4, bool only_local,
 			const struct endpoint_view *view, struct weft_slot *slots);

@@ -93,8 +93,8 @@ static int compare_slots(const struct weft_slot *a, const struct weft_slot *b)
 typedef int backend_fn(struct frontends *frontends, const struct weft_backend_key *key);
 
 /*
- * Calls `act` for the backend of each slot that is in `from` and not in `except`. Returns the sum of the results, or the
- * first error with *ret_done the number of slots of `from` that were seen to.
+ * Calls `act` for the backend of each slot that is in `from` and not in `except`. Returns the sum of the results, or
+ * the first error with *ret_done the number of slots of `from` that were seen to.
  */
 static int each_missing(struct frontends *frontends, uint8_t protocol, struct slots from, struct slots except, backend_fn *act,
 			size_t *ret_done)

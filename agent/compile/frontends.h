@@ -2,8 +2,8 @@
 #ifndef WEFT_COMPILE_FRONTENDS_H
 #define WEFT_COMPILE_FRONTENDS_H
 /*
- * Who holds which entry of desired->services. Two Services may want one (address, port, protocol): the first by (namespace,
- * name) gets it, and when that one goes, the next. Keeps desired->backends: what any entry's slots name.
+ * Who holds which entry of desired->services. Two Services may want one (address, port, protocol): the first by
+ * (namespace, name) gets it, and when that one goes, the next. Keeps desired->backends: what any entry's slots name.
  */
 #include "compile/desired.h"
 #include "util/hash.h"
@@ -31,9 +31,9 @@ void frontends_clear(struct frontends *frontends);
 /* A user tells all that it wants between _begin and _end; what it wanted before and not now is released by _end. */
 void frontends_begin(struct frontend_user *user);
 /*
- * `value` as in desired->services. *ret_holder is who holds the entry from now on; if it is another, nothing was written.
- * Of what one user says twice in a round about one key the first counts.
- * Returns the number of table entries that changed, or -ENOMEM.
+ * `value` as in desired->services. *ret_holder is who holds the entry from now on; if it is another, nothing was
+ * written. Of what one user says twice in a round about one key the first counts. Returns the number of table entries
+ * that changed, or -ENOMEM.
  */
 int frontends_want(struct frontends *frontends, struct frontend_user *user, const struct weft_service_key *key,
 		   const struct weft_service *value, size_t size, const struct frontend_user **ret_holder);

@@ -86,8 +86,8 @@ static struct name *unqueue(struct ids *ids)
 }
 
 /*
- * Forgets the names that have been idle for long enough. One whose next number is taken must stay: that one may be there
- * because this one was in its way, and would not be found across a gap.
+ * Forgets the names that have been idle for long enough. One whose next number is taken must stay: that one may be
+ * there because this one was in its way, and would not be found across a gap.
  */
 static void collect(struct ids *ids)
 {

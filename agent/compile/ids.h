@@ -2,8 +2,8 @@
 #ifndef WEFT_COMPILE_IDS_H
 #define WEFT_COMPILE_IDS_H
 /*
- * Numbers for the maps, as names.h promises: a number is the hash of the text it stands for (FNV-1a folded to 32 bits, the
- * next free one on collision, never below IDS_FIRST), counted by its users, and keeps its text for late readers.
+ * Numbers for the maps, as names.h promises: a number is the hash of the text it stands for (FNV-1a folded to 32 bits,
+ * the next free one on collision, never below IDS_FIRST), counted by its users, and keeps its text for late readers.
  */
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables of desired.h. An entry is one block of memory: a header of 16 bytes, the key, the value. A key that was deleted
- * keeps an entry without value until table_clean(), so that datapath/ hears of it.
+ * The tables of desired.h. An entry is one block of memory: a header of 16 bytes, the key, the value. A key that was
+ * deleted keeps an entry without value until table_clean(), so that datapath/ hears of it.
  */
 #include <errno.h>
 #include <stdlib.h>

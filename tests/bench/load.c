@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Load for tools/bench: one connection at a time, blocking calls, so that what is measured is the path and not a scheduler or
- * an event loop. Each client prints one number.
+ * Load for tools/bench: one connection at a time, blocking calls, so that what is measured is the path and not a
+ * scheduler or an event loop. Each client prints one number.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * propagation FILE-A FILE-B MANIFEST PINNED-MAP ADDRESS PORT TIMES: how long from a changed manifest to the changed map.
- * FILE-A and FILE-B hold the same Service with different numbers of endpoints. By turns a copy of each is renamed to
- * MANIFEST, and the entry (ADDRESS, PORT, TCP) of weft_services is read until it has another number of slots. Prints the
- * median, the 99th percentile and the maximum in milliseconds.
+ * propagation FILE-A FILE-B MANIFEST PINNED-MAP ADDRESS PORT TIMES: how long from a changed manifest to the changed
+ * map. FILE-A and FILE-B hold the same Service with different numbers of endpoints. By turns a copy of each is renamed
+ * to MANIFEST, and the entry (ADDRESS, PORT, TCP) of weft_services is read until it has another number of slots. Prints
+ * the median, the 99th percentile and the maximum in milliseconds.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>

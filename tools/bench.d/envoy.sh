@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # The same round trip on one node through a pair of Envoy sidecars (TCP proxy, no TLS), beside Weft and no mesh.
 . "$(dirname "$0")/lib.sh"
 

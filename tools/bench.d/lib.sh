@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# For the cases of tools/bench: each is a script of its own with a cluster of its own, made by the library of the integration
-# tests. A case adds lines to $BENCH_RESULTS with `result`.
+# For the cases of tools/bench: each is a script of its own with a cluster of its own, made by the library of the
+# integration tests. A case adds lines to $BENCH_RESULTS with `result`.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../tests/integration/lib.sh"
 PATH=$BUILD/tests/bench:$PATH
 
-# What is measured runs on one CPU, clients and servers alike, and the agent on another if there is one.
-# Its real-time priority keeps out what else runs on the machine: an idle machine gives the same figures, with less luck.
+# What is measured runs on one CPU, clients and servers alike, and the agent on another if there is one. Its real-time
+# priority keeps out what else runs on the machine: an idle machine gives the same figures, with less luck.
 LOAD_CPU=0
 AGENT_CPU=$(($(nproc) > 1))
 ON_LOAD_CPU=(taskset -c "$LOAD_CPU")
@@ -27,8 +27,9 @@ median()
 	sort -g | awk '{ value[NR] = $1 } END { printf "%.4f\n", (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2 }'
 }
 
-# interleaved VARIANT COMMAND… -- VARIANT COMMAND… [-- …]: measures them by turns, $PAIRS times, every other time in reverse
-# order, so that a drift of the machine falls on all. One line a turn in $RUN/turns: the values in order of the variants.
+# interleaved VARIANT COMMAND… -- VARIANT COMMAND… [-- …]: measures them by turns, $PAIRS times, every other time in
+# reverse order, so that a drift of the machine falls on all. One line a turn in $RUN/turns: the values in order of the
+# variants.
 interleaved()
 {
 	local turn index place value commands=('') values
@@ -78,8 +79,8 @@ paired()
 	result "$case" "$(ratios 1 2 | median)" ratio "$limit" "$detail"
 }
 
-# What every node of a bridge CNI has, mesh or not: masquerading of what leaves the cluster. With it the kernel tracks the
-# connections of packets that take the host's path.
+# What every node of a bridge CNI has, mesh or not: masquerading of what leaves the cluster. With it the kernel tracks
+# the connections of packets that take the host's path.
 masquerade()
 {
 	local node
@@ -96,10 +97,10 @@ masquerade()
 	done
 }
 
-# kube_proxy NODE COUNT ENDPOINTS ADDRESS=POD…: what makes Services work without a mesh, as kube-proxy lays it out in its default
-# mode (iptables; here as iptables-nft gives it to the kernel): a rule for each Service port, tried in order by the first packet
-# of a connection, a chain for the Service, a chain for each endpoint. COUNT Services of many_services, and in their middle each
-# ADDRESS with the load ports leading to one POD.
+# kube_proxy NODE COUNT ENDPOINTS ADDRESS=POD…: what makes Services work without a mesh, as kube-proxy lays it out in
+# its default mode (iptables; here as iptables-nft gives it to the kernel): a rule for each Service port, tried in order
+# by the first packet of a connection, a chain for the Service, a chain for each endpoint. COUNT Services of
+# many_services, and in their middle each ADDRESS with the load ports leading to one POD.
 kube_proxy()
 {
 	local node=$1 count=$2 endpoints=$3 pair targets=''
@@ -181,8 +182,8 @@ start_agent()
 
 # --- manifests by the thousand ---
 
-# many_services DIRECTORY COUNT ENDPOINTS FIRST-ENDPOINT-ADDRESS PORT: a file for each Service with its EndpointSlice, as a
-# cluster has them. Service number N has the address 10.100.0.0 + N; endpoints have consecutive addresses.
+# many_services DIRECTORY COUNT ENDPOINTS FIRST-ENDPOINT-ADDRESS PORT: a file for each Service with its EndpointSlice,
+# as a cluster has them. Service number N has the address 10.100.0.0 + N; endpoints have consecutive addresses.
 many_services()
 {
 	awk -v directory="$1" -v count="$2" -v endpoints="$3" -v first="$4" -v port="$5" '

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Two pods of one node on a bridge: with the mesh (short way, policy, telemetry) against without. Both nodes are as a bridge
-# CNI leaves them, with its masquerading; a third, bare bridge without netfilter, which no cluster has, is shown beside them.
+# shellcheck shell=bash
+# Two pods of one node on a bridge: with the mesh (short way, policy, telemetry) against without. Both nodes are as a
+# bridge CNI leaves them, with its masquerading; a third, bare bridge without netfilter, which no cluster has, is shown
+# beside them.
 . "$(dirname "$0")/lib.sh"
 
 topology bridge 3

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # The agent with 10,000 Services, 100,000 endpoints and 1,000 policies: start, memory, and one endpoint's change.
 . "$(dirname "$0")/lib.sh"
 

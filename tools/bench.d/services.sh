@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Connecting to Services when there are 10,000 with 100,000 backends (node 2), against 10 with 100 (node 1). One pod of each
-# node answers for all backend addresses, so that every connection really stands.
+# shellcheck shell=bash
+# Connecting to Services when there are 10,000 with 100,000 backends (node 2), against 10 with 100 (node 1). One pod of
+# each node answers for all backend addresses, so that every connection really stands.
 . "$(dirname "$0")/lib.sh"
 
 topology bridge 2

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# A pod of one node and a pod of the next, routed: nodes 1 and 2 with the mesh, 1,000 Services and 500 policies loaded, against
-# nodes 3 and 4 without. Beside it the same by a Service's address, against nodes 5 and 6 where kube-proxy makes 1,000 Services
-# work. All six have a CNI's masquerading.
+# shellcheck shell=bash
+# A pod of one node and a pod of the next, routed: nodes 1 and 2 with the mesh, 1,000 Services and 500 policies loaded,
+# against nodes 3 and 4 without. Beside it the same by a Service's address, against nodes 5 and 6 where kube-proxy makes
+# 1,000 Services work. All six have a CNI's masquerading.
 . "$(dirname "$0")/lib.sh"
 
 # address_for NAME ADDRESS: a Service with the ports of the loads
