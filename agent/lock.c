@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -16,15 +17,20 @@ static int holder(int fd)
 	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
 }
 
+static int lock_path(const char *directory, char path[PATH_MAX])
+{
+	return snprintf(path, PATH_MAX, "%s/weftd.lock", directory) < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 int lock_take(const char *directory, int *ret_pid)
 {
-	char path[4096];
+	char path[PATH_MAX];
 	int fd;
 
+	if (lock_path(directory, path) < 0)
+		return -ENAMETOOLONG;
 	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	if (snprintf(path, sizeof(path), "%s/weftd.lock", directory) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -42,4 +48,12 @@ int lock_take(const char *directory, int *ret_pid)
 		return result;
 	}
 	return 0; /* the descriptor stays open: it is the lock */
+}
+
+void lock_remove(const char *directory)
+{
+	char path[PATH_MAX];
+
+	if (lock_path(directory, path) == 0 && unlink(path) == 0)
+		rmdir(directory); /* fails where it holds other things: they are not ours */
 }

@@ -8,4 +8,7 @@
  */
 int lock_take(const char *directory, int *ret_pid);
 
+/* Removes the lock that this process holds, and the directory if nothing else is in it. */
+void lock_remove(const char *directory);
+
 #endif

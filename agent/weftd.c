@@ -350,11 +350,14 @@ static int clean_up(const struct config *config)
 	char reason[512] = "";
 	int result = datapath_cleanup(&config->datapath, reason);
 
-	if (result < 0)
+	if (result < 0) {
 		log_error("%s", reason[0] ? reason : strerror(-result));
-	else
-		log_info("everything below %s is detached and removed", config->datapath.bpffs);
-	return result;
+		return result;
+	}
+	api_remove_socket(config->run_directory);
+	lock_remove(config->run_directory);
+	log_info("everything below %s is detached and removed", config->datapath.bpffs);
+	return 0;
 }
 
 int main(int argc, char **argv)

@@ -139,13 +139,20 @@ static int open_http(struct api *api)
 	return listen_at(api);
 }
 
-static int set_path(struct api *api)
+static int set_path(struct sockaddr_un *address, const char *run_directory)
 {
-	const char *directory = api->agent->config->run_directory;
-	int length = snprintf(api->address.sun_path, sizeof(api->address.sun_path), "%s/weftd.sock", directory);
+	int length = snprintf(address->sun_path, sizeof(address->sun_path), "%s/weftd.sock", run_directory);
 
-	api->address.sun_family = AF_UNIX;
-	return length < 0 || (size_t)length >= sizeof(api->address.sun_path) ? -ENAMETOOLONG : 0;
+	address->sun_family = AF_UNIX;
+	return length < 0 || (size_t)length >= sizeof(address->sun_path) ? -ENAMETOOLONG : 0;
+}
+
+void api_remove_socket(const char *run_directory)
+{
+	struct sockaddr_un address;
+
+	if (set_path(&address, run_directory) == 0)
+		unlink(address.sun_path);
 }
 
 int api_open(struct api **ret, const struct agent *agent)
@@ -157,7 +164,7 @@ int api_open(struct api **ret, const struct agent *agent)
 		return -ENOMEM;
 	signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of its connection */
 	api->agent = agent;
-	error = set_path(api);
+	error = set_path(&api->address, agent->config->run_directory);
 	if (!error)
 		error = open_http(api);
 	if (error) {

@@ -11,6 +11,8 @@ struct api;
  * replaced: the caller holds the lock that makes sure there is no other. 0 or -errno, logged with what to do.
  */
 int api_open(struct api **ret, const struct agent *agent);
+/* What a killed agent left in its run directory; the caller holds the lock. */
+void api_remove_socket(const char *run_directory);
 /* Ends what is being followed and removes the socket. NULL is fine. Before telemetry_close(). */
 void api_close(struct api *api);
 

@@ -84,6 +84,7 @@ done
 for id in $maps; do
 	eventually 5 eval "! bpftool map show id $id" || not_ok "map $id is still there" "$(bpftool map show id "$id" 2>&1)"
 done
+expect_failure "the run directory is gone" test -e "$RUN/node1"
 expect_ok "cleaning up twice is fine" run_weftd 1 --cleanup
 expect "without the mesh pods reach one another" server in_pod client peer ask tcp "${POD_IP4[server]}" 8080
 finish
