@@ -315,7 +315,7 @@ static int start(struct agent *agent)
 	return result;
 }
 
-static void stop(struct agent *agent)
+static void stop(struct agent *agent, bool failed)
 {
 	api_close(agent->api);
 	source_close(agent->source);
@@ -323,7 +323,10 @@ static void stop(struct agent *agent)
 	node_free(agent->node);
 	compile_free(agent->compile);
 	model_free(agent->model);
-	datapath_close(agent->datapath);
+	if (failed)
+		datapath_abandon(agent->datapath);
+	else
+		datapath_close(agent->datapath);
 	while (event_count)
 		event_free(events[--event_count]);
 	if (agent->load_event)
@@ -385,6 +388,6 @@ int main(int argc, char **argv)
 		log_info("weftd %s is up: node %s, source %s", WEFT_VERSION, config.node_name, config.source);
 		event_base_dispatch(agent.base);
 	}
-	stop(&agent);
+	stop(&agent, result < 0);
 	return result < 0;
 }

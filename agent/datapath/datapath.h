@@ -29,6 +29,11 @@ struct datapath_options {
 int datapath_open(struct datapath **ret, const struct datapath_options *options, char reason[512]);
 /* Leaves everything pinned and attached. */
 void datapath_close(struct datapath *datapath);
+/*
+ * For a start that failed: leaves what a former agent had attached, and nothing where there was none. A failed
+ * datapath_open() has done so.
+ */
+void datapath_abandon(struct datapath *datapath);
 /* Detaches and unpins everything under options->bpffs. Fine when nothing is there. */
 int datapath_cleanup(const struct datapath_options *options, char reason[512]);
 

@@ -58,6 +58,7 @@ struct datapath {
 	struct datapath_options options; /* .bpffs and .cgroup are resolved and owned here */
 	char directory[PATH_MAX];	 /* the pin directory, no slash at the end */
 	int lock;			 /* descriptor of the pin directory, flock()ed */
+	bool first;			 /* no former agent has left anything there */
 
 	struct map *maps;
 	size_t map_count;

@@ -125,7 +125,11 @@ static int start_rooms(struct datapath *datapath, char reason[REASON_MAX])
 
 static int take_place(struct datapath *datapath, char reason[REASON_MAX])
 {
-	return place_lock(datapath->directory, true, &datapath->lock, reason);
+	char path[PATH_MAX];
+	int result = place_lock(datapath->directory, true, &datapath->lock, reason);
+
+	datapath->first = result == 0 && datapath_path(datapath, "abi", path) == 0 && access(path, F_OK) < 0 && errno == ENOENT;
+	return result;
 }
 
 static int prepare(struct datapath *datapath, char reason[REASON_MAX])
@@ -171,10 +175,24 @@ int datapath_open(struct datapath **ret, const struct datapath_options *options,
 	reason[0] = '\0';
 	result = open_all(datapath, options, reason);
 	if (result < 0)
-		datapath_close(datapath);
+		datapath_abandon(datapath);
 	else
 		*ret = datapath;
 	return result;
+}
+
+void datapath_abandon(struct datapath *datapath)
+{
+	struct datapath_options options = { 0 };
+	char directory[PATH_MAX], reason[REASON_MAX];
+	bool first = datapath && datapath->first;
+
+	if (first)
+		strcpy(directory, datapath->directory);
+	datapath_close(datapath);
+	options.bpffs = directory;
+	if (first && datapath_cleanup(&options, reason) < 0)
+		log_error("%s", reason);
 }
 
 void datapath_close(struct datapath *datapath)

@@ -29,6 +29,7 @@ refused "a source that is not known" "dir:PATH" run_weftd 1 --source=http://exam
 refused "an unknown option" "no-such-option" run_weftd 1 --no-such-option
 refused "a value out of range" "max-services" run_weftd 1 --max-services=-1
 refused "an address that is not there for metrics" "metrics|192\.0\.2\.1" run_weftd 1 --metrics-address=192.0.2.1:15020
+expect_failure "a start that failed leaves nothing pinned" test -e "$RUN/bpffs/node1"
 refused "no privilege" "CAP_BPF|CAP_NET_ADMIN|CAP_SYS_ADMIN|root|privilege" \
 	setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all \
 	"$BUILD/weftd" --source="dir:$MANIFESTS" --bpffs="$RUN/bpffs/node1" --run-directory="$RUN/plain" --metrics-address=
