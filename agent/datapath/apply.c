@@ -3,7 +3,8 @@
  * datapath_apply(): desired state to the maps, by difference.
  *
  * Order: what is new in policy and identity takes effect (apply_policy_begin), then services change (apply_services),
- * then what policy no longer needs goes (apply_policy_end). So an endpoint is known before it is balanced to.
+ * then what policy no longer needs goes (apply_policy_end). So an endpoint is known before it is balanced to. Where pods
+ * only go, services change first: they are not balanced to any more when they are closed.
  *
  * Killed anywhere, the agent leaves the maps in one of these states, each of them the old state or the new one for
  * every decision, and the next agent's first apply makes whole what is not:
@@ -146,15 +147,28 @@ static int reconcile(struct apply *apply, struct desired *desired)
 	return result;
 }
 
+static int is_wanted(const void *key, const void *value, size_t size, void *context)
+{
+	(void)key;
+	(void)size;
+	(void)context;
+	return value != NULL;
+}
+
 static void apply_once(struct apply *apply, struct desired *desired, struct outcome *outcome)
 {
-	int result = apply_policy_begin(apply, desired, outcome);
+	bool pods_only_go = table_dirty_count(desired->addresses) && !table_each_dirty(desired->addresses, is_wanted, NULL);
+	int result;
 
+	if (pods_only_go) /* out of their services before they are closed */
+		apply_services(apply, desired, outcome);
+	result = apply_policy_begin(apply, desired, outcome);
 	if (result < 0) { /* the old state of policy stays in force, whole */
 		outcome_error(outcome, result);
 		apply->scanned = false;
 	}
-	apply_services(apply, desired, outcome);
+	if (!pods_only_go)
+		apply_services(apply, desired, outcome);
 	if (result == 0)
 		apply_policy_end(apply, desired, outcome);
 }
