@@ -111,6 +111,25 @@ static int diag(struct nlmsghdr *request, mnl_cb_t each, void *context)
 	return result;
 }
 
+#define REQUEST_BYTES 256
+
+/* Fills in `buffer` (REQUEST_BYTES) but for the socket's own name, which is in what it returns. */
+static struct inet_diag_req_v2 *make_request(char *buffer, uint16_t type, uint16_t flags, uint8_t family, uint8_t protocol,
+					     uint32_t states)
+{
+	struct nlmsghdr *message = mnl_nlmsg_put_header(memset(buffer, 0, REQUEST_BYTES));
+	struct inet_diag_req_v2 *request;
+
+	message->nlmsg_type = type;
+	message->nlmsg_flags = NLM_F_REQUEST | flags;
+	message->nlmsg_seq = 1;
+	request = mnl_nlmsg_put_extra_header(message, sizeof(*request));
+	request->sdiag_family = family;
+	request->sdiag_protocol = protocol;
+	request->idiag_states = states;
+	return request;
+}
+
 static void put_address(__be32 *to, uint8_t family, const struct weft_addr *addr)
 {
 	if (family == AF_INET)
@@ -121,17 +140,10 @@ static void put_address(__be32 *to, uint8_t family, const struct weft_addr *addr
 
 int sockets_destroy_udp(const struct weft_udp_socket *socket)
 {
-	char buffer[256] = { 0 };
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	struct inet_diag_req_v2 *request;
+	_Alignas(NLMSG_ALIGNTO) char buffer[REQUEST_BYTES];
+	struct inet_diag_req_v2 *request =
+		make_request(buffer, SOCK_DESTROY, NLM_F_ACK, socket->family, IPPROTO_UDP, UINT32_MAX);
 
-	message->nlmsg_type = SOCK_DESTROY;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	message->nlmsg_seq = 1;
-	request = mnl_nlmsg_put_extra_header(message, sizeof(*request));
-	request->sdiag_family = socket->family;
-	request->sdiag_protocol = IPPROTO_UDP;
-	request->idiag_states = UINT32_MAX;
 	request->id.idiag_sport = socket->local_port;
 	request->id.idiag_dport = socket->backend_port;
 	put_address(request->id.idiag_src, socket->family, &socket->local_addr);
@@ -139,7 +151,7 @@ int sockets_destroy_udp(const struct weft_udp_socket *socket)
 	request->id.idiag_if = socket->ifindex;
 	request->id.idiag_cookie[0] = (uint32_t)socket->cookie;
 	request->id.idiag_cookie[1] = (uint32_t)(socket->cookie >> 32);
-	return diag(message, NULL, NULL);
+	return diag((struct nlmsghdr *)buffer, NULL, NULL);
 }
 
 /* --- connections older than the programs --- */
@@ -214,18 +226,10 @@ static int seed_connection(const struct nlmsghdr *message, void *context)
 
 static int each_socket(uint8_t family, uint8_t protocol, uint32_t states, mnl_cb_t each, struct seeding *seeding)
 {
-	char buffer[256] = { 0 };
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	struct inet_diag_req_v2 *request;
+	_Alignas(NLMSG_ALIGNTO) char buffer[REQUEST_BYTES];
 
-	message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	message->nlmsg_seq = 1;
-	request = mnl_nlmsg_put_extra_header(message, sizeof(*request));
-	request->sdiag_family = family;
-	request->sdiag_protocol = protocol;
-	request->idiag_states = states;
-	return diag(message, each, seeding);
+	make_request(buffer, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, protocol, states);
+	return diag((struct nlmsghdr *)buffer, each, seeding);
 }
 
 static int seed_protocol(struct seeding *seeding, uint8_t protocol)
