@@ -50,7 +50,7 @@ WEFT_SHARED_ARRAY(weft_control, struct weft_control, 1);
 WEFT_HASH(weft_workloads, __u64, struct weft_workload, 1024);
 WEFT_HASH(weft_interfaces, __u32, struct weft_workload, 1024);
 WEFT_HASH(weft_addresses, struct weft_addr, struct weft_address, 262144);
-WEFT_HASH(weft_policies, struct weft_policy_key, struct weft_policy, 262144);
+WEFT_HASH(weft_policies, struct weft_policy_key, struct weft_policy, 524288);
 WEFT_SHARED_ARRAY(weft_rules, struct weft_rule, 262144);
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
