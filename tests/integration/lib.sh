@@ -189,6 +189,7 @@ leave()
 {
 	local status=$?
 
+	trap '' INT TERM HUP PIPE # what is shown first may find nobody who reads it
 	[ "$status" -eq 0 ] || [ "$status" -eq 77 ] || show_logs
 	run_cleanup
 	exit "$status"
