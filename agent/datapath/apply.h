@@ -20,6 +20,7 @@ struct apply {
 	struct hash_set closed;   /* struct closed_subject: those whose policy could not be written whole */
 	bool touched[8]; /* the tables that apply_policy_begin() leaves work in for apply_policy_end() */
 	bool short_way;
+	bool flipped; /* another buffer decides than before, and programs may still ask both */
 	int grace; /* map of maps: apply_wait_for_programs() */
 	int grace_inner;
 };

@@ -8,8 +8,9 @@
  *      while the other may still decide by the old one alone
  *   3. programs that still decide by the old buffer alone have ended (8 to 20 ms)
  *   4. the new buffer alone decides; services change now
- *   5. the other buffer gets the new state too, keys that are gone are deleted; a program that still asks both buffers
- *      may see it half written: it allows no more than the new one does
+ *   5. programs that still ask both buffers have ended: they would see the other one half written, and deny what both
+ *      states allow
+ *   6. the other buffer gets the new state too, keys that are gone are deleted
  *
  * Prefixes: the longest match wins even if it says nothing, so a new prefix holds in the old buffer the identity that
  * its longest parent had, and one that goes holds in the new buffer the one that its longest remaining parent has.
@@ -151,6 +152,7 @@ static int change_all(struct apply *apply, struct desired *desired, struct outco
 	result = apply_release(apply);
 	if (result == 0)
 		set_buffers(apply, 1u << round.target);
+	apply->flipped = result == 0;
 	return result;
 }
 
@@ -180,7 +182,11 @@ void apply_policy_end(struct apply *apply, struct desired *desired, struct outco
 		return;
 	round.deciding = control_buffers(apply) == 2;
 	round.target = !round.deciding;
-	result = rounds_follow(&round);
+	if (apply->flipped)
+		result = apply_wait_for_programs(apply);
+	apply->flipped = false;
+	if (result == 0)
+		result = rounds_follow(&round);
 	if (result < 0) {
 		outcome_error(outcome, result);
 		apply->scanned = false;
