@@ -55,7 +55,6 @@ bool datapath_short_way(const struct datapath *datapath, const char **ret_why);
 void datapath_short_way_check(struct datapath *datapath);
 
 int datapath_map_fd(const struct datapath *datapath, const char *name); /* "weft_traffic"; -ENOENT */
-int datapath_program_fd(const struct datapath *datapath, const char *name); /* for the iterators; -ENOENT */
 
 struct datapath_map {
 	const char *name;

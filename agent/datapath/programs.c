@@ -427,13 +427,6 @@ void programs_close(struct datapath *datapath)
 	free(datapath->programs);
 }
 
-int datapath_program_fd(const struct datapath *datapath, const char *name)
-{
-	const struct program *program = datapath_find_program(datapath, name);
-
-	return program ? program->fd : -ENOENT;
-}
-
 int datapath_each_program(struct datapath *datapath, int (*each)(const struct datapath_program *program, void *context),
 			  void *context)
 {

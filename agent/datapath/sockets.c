@@ -16,6 +16,7 @@
 #include "datapath/internal.h"
 #include "util/addr.h"
 #include "util/clock.h"
+#include "util/netlink_ask.h"
 
 #define READ_BYTES 65536
 #define OUTPUT_MAX (64u << 20) /* far beyond what any namespace's sockets fill */
@@ -87,30 +88,6 @@ int datapath_run_iterator(struct datapath *datapath, const char *program, socket
 
 /* --- sock_diag --- */
 
-/* Sends `request` and hands each message of the answer to `each`. */
-static int diag(struct nlmsghdr *request, mnl_cb_t each, void *context)
-{
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	char *reply = malloc(READ_BYTES);
-	int result = MNL_CB_OK;
-	ssize_t size;
-
-	if (!socket || !reply || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-		result = MNL_CB_ERROR;
-	while (result > MNL_CB_STOP) {
-		size = mnl_socket_recvfrom(socket, reply, READ_BYTES);
-		result = size < 0 ? MNL_CB_ERROR :
-				    mnl_cb_run(reply, (size_t)size, request->nlmsg_seq, mnl_socket_get_portid(socket), each, context);
-	}
-	if (result < 0)
-		result = errno ? -errno : -ENOMEM;
-	if (socket)
-		mnl_socket_close(socket);
-	free(reply);
-	return result;
-}
-
 #define REQUEST_BYTES 256
 
 /* Fills in `buffer` (REQUEST_BYTES) but for the socket's own name, which is in what it returns. */
@@ -122,7 +99,6 @@ static struct inet_diag_req_v2 *make_request(char *buffer, uint16_t type, uint16
 
 	message->nlmsg_type = type;
 	message->nlmsg_flags = NLM_F_REQUEST | flags;
-	message->nlmsg_seq = 1;
 	request = mnl_nlmsg_put_extra_header(message, sizeof(*request));
 	request->sdiag_family = family;
 	request->sdiag_protocol = protocol;
@@ -151,7 +127,7 @@ int sockets_destroy_udp(const struct weft_udp_socket *socket)
 	request->id.idiag_if = socket->ifindex;
 	request->id.idiag_cookie[0] = (uint32_t)socket->cookie;
 	request->id.idiag_cookie[1] = (uint32_t)(socket->cookie >> 32);
-	return diag((struct nlmsghdr *)buffer, NULL, NULL);
+	return netlink_ask(NETLINK_SOCK_DIAG, (struct nlmsghdr *)buffer, NULL, NULL);
 }
 
 /* --- connections older than the programs --- */
@@ -229,7 +205,7 @@ static int each_socket(uint8_t family, uint8_t protocol, uint32_t states, mnl_cb
 	_Alignas(NLMSG_ALIGNTO) char buffer[REQUEST_BYTES];
 
 	make_request(buffer, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, protocol, states);
-	return diag((struct nlmsghdr *)buffer, each, seeding);
+	return netlink_ask(NETLINK_SOCK_DIAG, (struct nlmsghdr *)buffer, each, seeding);
 }
 
 static int seed_protocol(struct seeding *seeding, uint8_t protocol)
